@@ -1,0 +1,1 @@
+"""The vocabulary, prices and billing, as values. Pure: imports nothing but errors."""

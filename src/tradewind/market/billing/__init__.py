@@ -1,0 +1,1 @@
+"""How a lease is charged for: one rule a file, each with the dates between which it held."""

@@ -1,0 +1,1 @@
+"""Who rents us machines. Acts on the world; knows no runtime."""

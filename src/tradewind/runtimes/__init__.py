@@ -1,0 +1,1 @@
+"""Where work runs. Connects to the address of a lease; knows no provider."""

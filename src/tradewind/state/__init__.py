@@ -1,0 +1,1 @@
+"""Where a model lives while it learns: tables, consistency, servers, clients, transports."""

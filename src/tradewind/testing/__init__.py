@@ -1,0 +1,1 @@
+"""The laws of every seam, as test classes that any implementation can subclass."""

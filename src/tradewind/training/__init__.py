@@ -1,0 +1,1 @@
+"""How learning is run: jobs, and who rents what for them."""
