@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test demo bench check clean
+.PHONY: setup test demo bench check glossary clean
 
 setup: $(VENV)/ready
 
@@ -14,7 +14,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	touch $@
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 demo: setup
 	$(BIN)/tradewind demo
@@ -28,9 +28,13 @@ $(VENV)/bench: $(VENV)/ready
 	touch $@
 
 check: setup
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks docs $(wildcard examples)
+	$(BIN)/ruff format --check src tests benchmarks docs $(wildcard examples)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+glossary: setup
+	$(BIN)/python docs/glossary.py
 
 clean:
 	rm -rf $(VENV) build dist

@@ -34,6 +34,8 @@ class Goal(Struct, frozen=True):
     """The moment by which the work must be done."""
     budget: float | None = None
     """US dollars for the whole job."""
+    useful_vcpus: float | None = None
+    """How many vCPUs of one instance its worker can use; None for all of them."""
 
 
 class TrainingView(Struct, frozen=True):

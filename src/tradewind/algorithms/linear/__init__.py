@@ -1,0 +1,1 @@
+"""Linear models: losses, scaling, packs of models, kernels, calibration, and what is made of them."""

@@ -1,0 +1,533 @@
+"""The linear learner as three functions over a state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tradewind.algorithms.batch import Batch
+from tradewind.algorithms.interface import PROGRESS, State
+from tradewind.algorithms.linear.calibration import calibrate, check_criterion
+from tradewind.algorithms.linear.labels import balanced_weights, class_numbers, classes_in, numeric
+from tradewind.algorithms.linear.losses import CLASSIFYING, code_of
+from tradewind.algorithms.linear.metrics import LOWER_IS_BETTER
+from tradewind.algorithms.linear.minibatch import distinct, gradient, softmax_gradient
+from tradewind.algorithms.linear.model import LinearModel
+from tradewind.algorithms.linear.packing import Candidate, Pack, candidates
+from tradewind.algorithms.linear.scaling import Scaling, measure
+from tradewind.errors import Misuse, suggestion
+
+OPTIMIZERS = {"adagrad": 0.1, "adam": 0.01, "sgd": 0.1, "ftrl": 0.1}
+"""Aggregations that take a gradient, and the learning rate where none is given."""
+
+_DECAY_ROWS = 100_000.0
+"""Under the schedule the step of `sgd` has fallen to 0.7 after as many rows, then as their inverse root."""
+
+WEIGHTS, SHIFT, SCALE, CLASSES, PLAN, LOSSES = "weights", "shift", "scale", "classes", "plan", "losses"
+"""The tables: weights (d + 1, columns) with the bias last; features' shift and scale (d,); the classes; the
+plan, see `_Plan`; the running loss of each model of a pack, (models,)."""
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    """What `initialize` found out, as one row of numbers in the state."""
+
+    features: float
+    outputs: float
+    models: float
+    centred: float
+    label_shift: float
+    label_scale: float
+    balanced: float
+    """The weight of a positive row that balances the classes."""
+
+
+class LinearLearner:
+    """Linear models for classes or values, one or a whole pack of them from one reading of the data.
+
+    The defaults are those of SageMaker's linear learner (developer guide, hyperparameters) but for the
+    optimizer (`auto` is adagrad, whose state is smaller and which needs no schedule), the initial weights
+    (zero: the losses are convex) and `num_models` (1).
+
+    Args:
+        loss: `logistic`, `hinge`, `softmax`, `squared`, `absolute`, `eps_insensitive_absolute`,
+            `eps_insensitive_squared`, `quantile` or `huber`; several make a pack.
+        task: `classification` or `regression`; `auto` takes logistic, hinge and softmax for the former.
+        rate: the learning rate, or several; None is the optimizer's usual one.
+        l1, l2: weight decays, or several of each. A feature decays when a batch has it.
+        optimizer: `adagrad`, `adam`, `sgd`, `ftrl`, or `auto`.
+        schedule: whether the steps of `sgd` shrink as rows are read; the other optimizers see to it themselves.
+        classes: all labels that occur, where the first rows may not show them.
+        positive_weight: how many times a positive row counts, `balanced`, or `auto` for a pack of both.
+        num_models: size of the pack; `auto` tries close rates and weight decays.
+        normalize_data: scale features by the first `sample_size` rows; undone in the model.
+        normalize_label: the same for a regression's labels; `auto` does it.
+        unbias: shift dense features to mean zero; `auto` does it.
+        bias: whether there is an intercept; it starts from `initial_bias`.
+        huber_delta, quantile, loss_insensitivity, margin: the parameters of the losses that have one.
+        criterion: what a pack's model and the threshold are chosen by, see `calibration.CRITERIA`.
+        f_beta, target_precision, target_recall: parameters of the criteria.
+        num_calibration_samples: how many validation rows at most the threshold is chosen on.
+        sample_size: how many of the first rows `initialize` looks at.
+        initial_scale: weights start uniform within plus or minus this, drawn with `seed`.
+    """
+
+    def __init__(
+        self,
+        loss: str | Sequence[str] = "logistic",
+        *,
+        task: str = "auto",
+        rate: float | Sequence[float] | None = None,
+        l1: float | Sequence[float] = 0.0,
+        l2: float | Sequence[float] = 0.0,
+        optimizer: str = "auto",
+        schedule: bool = True,
+        classes: Sequence[float] | None = None,
+        positive_weight: float | str = 1.0,
+        num_models: int | str = 1,
+        normalize_data: bool = True,
+        normalize_label: bool | str = "auto",
+        unbias: bool | str = "auto",
+        bias: bool = True,
+        initial_bias: float = 0.0,
+        huber_delta: float = 1.0,
+        quantile: float = 0.5,
+        loss_insensitivity: float = 0.01,
+        margin: float = 1.0,
+        criterion: str = "loss_function",
+        f_beta: float = 1.0,
+        target_precision: float = 0.8,
+        target_recall: float = 0.8,
+        num_calibration_samples: int = 100_000,
+        sample_size: int = 10_000,
+        initial_scale: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self.loss, self.task, self.rate, self.l1, self.l2 = loss, task, rate, l1, l2
+        self.optimizer, self.schedule, self.classes = optimizer, schedule, classes
+        self.positive_weight, self.num_models = positive_weight, num_models
+        self.normalize_data, self.normalize_label, self.unbias = normalize_data, normalize_label, unbias
+        self.bias, self.initial_bias = bias, initial_bias
+        self.huber_delta, self.quantile = huber_delta, quantile
+        self.loss_insensitivity, self.margin = loss_insensitivity, margin
+        self.criterion, self.f_beta = criterion, f_beta
+        self.target_precision, self.target_recall = target_precision, target_recall
+        self.num_calibration_samples, self.sample_size = num_calibration_samples, sample_size
+        self.initial_scale, self.seed = initial_scale, seed
+        self._check()
+        self.candidates = self._candidates()
+
+    def parameters(self) -> dict[str, Any]:
+        """The constructor's arguments, as plain JSON values."""
+        found = {name: getattr(self, name) for name in self._argument_names()}
+        return {name: list(each) if isinstance(each, tuple) else each for name, each in found.items()}
+
+    @property
+    def classifies(self) -> bool:
+        """Whether labels are classes."""
+        return self.task == "classification" or (self.task == "auto" and _several(self.loss)[0] in CLASSIFYING)
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The learning rates given, or the optimizer's usual one."""
+        return tuple(_several(OPTIMIZERS[self.aggregate] if self.rate is None else self.rate))
+
+    @property
+    def aggregate(self) -> str:
+        """How the state takes gradients in."""
+        return "adagrad" if self.optimizer == "auto" else self.optimizer
+
+    def prepare(self, sample: Batch) -> tuple[Pack, Scaling, NDArray[np.float64]]:
+        """The pack, the scaling and the classes that the first rows call for; no classes for a regression."""
+        _check_rows(sample, sample.features, "initialize")
+        if not len(sample):
+            raise Misuse("there is no row to begin with", source="initialize", fix="Give at least one row.")
+        labels = numeric(sample.labels, "initialize")
+        classes, outputs, balanced = np.empty(0), 1, 1.0
+        if self.classifies:
+            given = self.classes
+            classes = classes_in(labels, "initialize") if given is None else np.unique(np.asarray(given, float))
+            numbers = class_numbers(labels, classes, "initialize")
+            if self.candidates[0].loss == "softmax":
+                outputs = len(classes)
+            elif len(classes) != 2:
+                raise Misuse(
+                    f"{self.candidates[0].loss} tells two classes apart, the labels have {len(classes)}",
+                    source="initialize",
+                    field="loss",
+                    fix="Use loss='softmax'.",
+                )
+            weights = balanced_weights(numbers, len(classes))
+            balanced = float(weights[-1] / weights[0])
+        elif self.positive_weight != 1.0:
+            raise Misuse("a regression has no positive class", field="positive_weight", fix="Leave it at 1.")
+        scaling = measure(
+            sample,
+            features=self.normalize_data,
+            centre=self.bias and (self.unbias is True or (self.unbias == "auto" and self.normalize_data)),
+            labels=not self.classifies and (self.normalize_label is True or self.normalize_label == "auto"),
+        )
+        return Pack(self.candidates, outputs, balanced), scaling, classes
+
+    def initialize(self, state: State, sample: Batch) -> None:
+        """Register the tables; `sample` gives the scaling, the classes and their balance."""
+        pack, scaling, classes = self.prepare(sample)
+        chance = np.random.default_rng(self.seed)
+        weights = np.zeros((sample.features + 1, pack.columns), np.float32)
+        if self.initial_scale:
+            weights[:-1] = chance.uniform(-self.initial_scale, self.initial_scale, weights[:-1].shape)
+        if self.bias:
+            weights[-1] = self.initial_bias
+        options: dict[str, Any] = {"rate": tuple(pack.per_column(pack.rates).tolist())}
+        if self.aggregate == "ftrl":
+            options["l1"] = tuple(pack.per_column(pack.l1).tolist())
+            options["l2"] = tuple(pack.per_column(pack.l2).tolist())
+        state.initialize(WEIGHTS, weights, aggregate=self.aggregate, **options)
+        state.initialize(PROGRESS, np.zeros(2))
+        state.initialize(LOSSES, np.zeros(len(pack)))
+        state.initialize(SCALE, scaling.scale)
+        if scaling.centred:
+            state.initialize(SHIFT, scaling.shift)
+        if self.classifies:
+            state.initialize(CLASSES, classes)
+        plan = _Plan(
+            sample.features, pack.outputs, len(pack), scaling.centred,
+            scaling.label_shift, scaling.label_scale, float(pack.positive[-1]) if len(pack) else 1.0,
+        )  # fmt: skip
+        if self.classifies:
+            weights_of = balanced_weights(class_numbers(numeric(sample.labels, ""), classes, ""), len(classes))
+            plan = msgspec.structs.replace(plan, balanced=float(weights_of[-1] / weights_of[0]))
+        state.initialize(PLAN, np.array(msgspec.structs.astuple(plan), np.float64))
+
+    def update(self, state: State, stream: Iterator[Batch], synchronized: bool) -> None:
+        """Learn from a part of the data: a sparse pull and a sparse push a batch.
+
+        Misuse where the rows do not have the state's number of features, or hold NaN or unknown labels.
+        """
+        plan, pack, scaling, classes = self._recalled(state)
+        features = int(plan.features)
+        place = np.full(features, -1, np.int32)
+        decaying = self.schedule and self.aggregate == "sgd"
+        for batch in stream:
+            _check_rows(batch, features, "update")
+            labels, weights = self._targets(batch, classes, scaling, pack)
+            total = float(weights.sum(dtype=np.float64))
+            indptr, indices, values = _as_rows(batch, scaling)
+            rows, local = distinct(indices, place)
+            rows = np.append(rows, features)
+            matrix = np.asarray(state.pull(WEIGHTS, rows), np.float32)
+            seen = float(state.pull(PROGRESS)[1]) if decaying else 0.0
+            slopes = np.zeros_like(matrix)
+            losses = np.zeros(len(pack))
+            if pack.softmax:
+                softmax_gradient(
+                    indptr, local, values, labels, weights, matrix[:-1], matrix[-1],
+                    pack.outputs, slopes[:-1], slopes[-1], losses,
+                )  # fmt: skip
+            else:
+                gradient(
+                    indptr, local, values, labels, weights, matrix[:-1], matrix[-1],
+                    pack.codes, pack.parameters, pack.positive, slopes[:-1], slopes[-1], losses,
+                )  # fmt: skip
+            if not np.isfinite(losses).all():
+                raise Misuse(
+                    "the loss is no longer finite",
+                    source="update",
+                    field="rate",
+                    fix="Give a smaller rate, or leave normalize_data on.",
+                )
+            self._finish(slopes, matrix, pack, total, 1 / math.sqrt(1 + seen / _DECAY_ROWS))
+            state.push(WEIGHTS, slopes, rows)
+            state.push(PROGRESS, np.array([losses[0], total]))
+            state.push(LOSSES, losses)
+            if synchronized:
+                state.barrier()
+
+    def finalize(self, state: State, **config: Any) -> LinearModel:
+        """One model of the pack, for raw features and labels.
+
+        `model` names it by number. Otherwise the pack's best is taken: by `criterion` on the rows of the Batch
+        `validation`, or without them by the loss while learning among those that share the first one's loss.
+        `threshold` sets that of two classes; else it is calibrated on `validation` where the criterion asks.
+        `f_beta`, `target_precision` and `target_recall` may be given anew.
+        """
+        known = (
+            "model", "criterion", "validation", "threshold", "f_beta", "target_precision", "target_recall",
+        )  # fmt: skip
+        for name in config:
+            if name not in known:
+                raise Misuse(f"finalize takes no {name!r}", field=name, fix=suggestion(name, known))
+        plan, pack, scaling, classes = self._recalled(state)
+        weights = np.asarray(state.pull(WEIGHTS), np.float64)
+        running = np.asarray(state.pull(LOSSES), np.float64)
+        seen = float(state.pull(PROGRESS)[1])
+        models = self.models(pack, weights[:-1], weights[-1], scaling, classes, rows=seen)
+        return self.choose(models, running, **config)
+
+    def models(
+        self,
+        pack: Pack,
+        weights: NDArray[Any],
+        bias: NDArray[Any],
+        scaling: Scaling,
+        classes: NDArray[Any],
+        *,
+        rows: float,
+    ) -> list[LinearModel]:
+        """Every model of a pack, of weights (d, columns) and biases (columns,) for scaled rows."""
+        raw, moved = scaling.fold_back(weights, bias)
+        found = []
+        for number, each in enumerate(pack.models):
+            first = number * pack.outputs
+            columns: Any = slice(first, first + pack.outputs) if pack.softmax else first
+            found.append(
+                LinearModel(
+                    np.ascontiguousarray(raw[:, columns]),
+                    moved[columns].copy(),
+                    loss=each.loss,
+                    parameter=each.parameter,
+                    classes=classes if self.classifies else None,
+                    settings={
+                        **msgspec.to_builtins(each), "model": number, "models": len(pack), "rows": rows
+                    },
+                    label_shift=scaling.label_shift,
+                    label_scale=scaling.label_scale,
+                )
+            )  # fmt: skip
+        return found
+
+    def choose(
+        self,
+        models: Sequence[LinearModel],
+        running: NDArray[np.float64],
+        *,
+        model: int | None = None,
+        criterion: str | None = None,
+        validation: Batch | None = None,
+        threshold: float | None = None,
+        **targets: float,
+    ) -> LinearModel:
+        """The model of a pack that `finalize` would answer; `running` (models,) are losses to fall back on."""
+        criterion = self.criterion if criterion is None else criterion
+        check_criterion(criterion)
+        if model is not None and not 0 <= model < len(models):
+            raise Misuse(
+                f"there is no model {model}", field="model", fix=f"The pack has 0 to {len(models) - 1}."
+            )
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise Misuse(f"{threshold} is no probability", field="threshold", fix="Give 0 to 1.")
+        if validation is not None and len(validation):
+            for each in models:
+                each.threshold = self._threshold(each, criterion, validation, threshold, targets)
+            values = [self._value(each, criterion, validation, targets) for each in models]
+        else:
+            shared = [each.loss == models[0].loss for each in models]
+            values = [-float(loss) if same else -math.inf for loss, same in zip(running, shared, strict=True)]
+        best = max(range(len(models)), key=lambda i: (values[i], -i)) if model is None else model
+        chosen = models[best]
+        if threshold is not None and chosen.classes is not None:
+            chosen.threshold = threshold
+        return chosen
+
+    def _threshold(
+        self, model: LinearModel, criterion: str, rows: Batch, given: float | None, targets: dict[str, float]
+    ) -> float:
+        if given is not None or model.classes is None or len(model.classes) != 2:
+            return 0.5 if given is None else given
+        if model.weights.ndim != 1:
+            return 0.5
+        few = rows.rows(0, min(len(rows), self.num_calibration_samples))
+        numbers = class_numbers(numeric(few.labels, "validation"), model.classes, "validation")
+        return calibrate(
+            numbers == 1, model.evaluate(few), criterion, weights=few.weights, **self._targets_of(targets)
+        )[0]
+
+    def _value(self, model: LinearModel, criterion: str, rows: Batch, targets: dict[str, float]) -> float:
+        """What `model` is worth by `criterion`: more is better."""
+        metric = criterion
+        if model.classes is None:
+            metric = "loss_function" if len({each.loss for each in self.candidates}) == 1 else "mse"
+        elif model.weights.ndim == 2 and criterion not in ("loss_function", "cross_entropy_loss", "accuracy"):
+            metric = "macro_f_beta"
+        elif criterion == "loss_function" and len({each.loss for each in self.candidates}) > 1:
+            metric = "accuracy"
+        options = {} if model.classes is None else self._targets_of(targets)
+        value = model.score(rows, metric, **options)
+        return -value if metric in LOWER_IS_BETTER else value
+
+    def _targets_of(self, given: dict[str, float]) -> dict[str, float]:
+        return {
+            "beta": given.get("f_beta", self.f_beta),
+            "target_precision": given.get("target_precision", self.target_precision),
+            "target_recall": given.get("target_recall", self.target_recall),
+        }
+
+    def _recalled(self, state: State) -> tuple[_Plan, Pack, Scaling, NDArray[np.float64]]:
+        """What `initialize` left in the state; Misuse where it was another learner's."""
+        plan = _Plan(*np.asarray(state.pull(PLAN), np.float64).tolist())
+        classes = np.asarray(state.pull(CLASSES)) if self.classifies else np.empty(0)
+        features = int(plan.features)
+        shift = state.pull(SHIFT) if plan.centred else np.zeros(features)
+        scaling = Scaling(shift, np.asarray(state.pull(SCALE)), plan.label_shift, plan.label_scale)
+        pack = Pack(self.candidates, int(plan.outputs), plan.balanced)
+        if len(pack) != plan.models or pack.softmax != (plan.outputs > 1):
+            raise Misuse(
+                f"the state holds {int(plan.models)} models of {int(plan.outputs)} scores, "
+                f"the learner has {len(pack)} of {pack.outputs if pack.softmax else 1}",
+                source="state",
+                field="loss",
+                fix="Go on with the settings that the job began with.",
+            )
+        return plan, pack, scaling, classes
+
+    def _targets(
+        self, batch: Batch, classes: NDArray[np.float64], scaling: Scaling, pack: Pack
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Labels and weights of a batch as the kernels take them."""
+        labels = numeric(batch.labels, "update")
+        weights = np.ones(len(labels), np.float32) if batch.weights is None else batch.weights
+        if not (np.isfinite(weights).all() and (weights >= 0).all()):
+            raise Misuse("a weight is negative or no number", source="update", field="weights", fix="Drop it.")
+        weights = np.asarray(weights, np.float32)
+        if not self.classifies:
+            return np.asarray((labels - scaling.label_shift) / scaling.label_scale, np.float32), weights
+        numbers = class_numbers(labels, classes, "update")
+        return np.asarray(numbers if pack.softmax else numbers * 2.0 - 1.0, np.float32), weights
+
+    def _finish(
+        self,
+        slopes: NDArray[np.float32],
+        matrix: NDArray[np.float32],
+        pack: Pack,
+        total: float,
+        step: float,
+    ) -> None:
+        """Make a sum of gradients what the state wants: their mean, with the decay of the features touched."""
+        slopes *= np.float32(step / total if total > 0 else 0.0)
+        if self.aggregate != "ftrl":
+            l1, l2 = pack.per_column(pack.l1), pack.per_column(pack.l2)
+            if l2.any():
+                slopes[:-1] += np.float32(step) * l2 * matrix[:-1]
+            if l1.any():
+                slopes[:-1] += np.float32(step) * l1 * np.sign(matrix[:-1])
+        if not self.bias:
+            slopes[-1] = 0
+
+    def _candidates(self) -> tuple[Candidate, ...]:
+        own = {
+            "hinge": self.margin,
+            "eps_insensitive_absolute": self.loss_insensitivity,
+            "eps_insensitive_squared": self.loss_insensitivity,
+            "quantile": self.quantile,
+            "huber": self.huber_delta,
+        }
+        weights: tuple[float | str, ...] = (self.positive_weight,)
+        if self.positive_weight == "auto":
+            weights = (1.0, "balanced")
+        return candidates(
+            tuple(_several(self.loss)), own, self.rates, tuple(_several(self.l1)), tuple(_several(self.l2)),
+            weights, self.num_models,
+        )  # fmt: skip
+
+    def _check(self) -> None:
+        """Raise Misuse for the first argument that cannot be meant."""
+        for loss in _several(self.loss):
+            code_of(loss)
+        check_criterion(self.criterion)
+        if self.optimizer not in (*OPTIMIZERS, "auto"):
+            fix = suggestion(str(self.optimizer), [*OPTIMIZERS, "auto"])
+            raise Misuse(f"{self.optimizer!r} is no optimizer", field="optimizer", fix=fix)
+        if self.task not in ("auto", "classification", "regression"):
+            raise Misuse(
+                f"{self.task!r} is no task", field="task", fix="Give classification, regression or auto."
+            )
+        if self.task == "regression" and any(each in CLASSIFYING for each in _several(self.loss)):
+            raise Misuse(f"{self.loss!r} learns classes", field="loss", fix="Use squared or another of values.")
+        kinds = {each in CLASSIFYING for each in _several(self.loss)}
+        if self.task == "auto" and len(kinds) > 1:
+            raise Misuse(
+                "losses of classes and of values together",
+                field="loss",
+                fix="Say which task it is: task='classification'.",
+            )
+        for field, low in (("rate", 1e-300), ("l1", 0.0), ("l2", 0.0)):
+            for value in _several(getattr(self, field)):
+                if value is not None and not _number(value, low):
+                    raise Misuse(f"{value!r} is no {field}", field=field, fix="Give a number that is positive.")
+        for field in ("huber_delta", "margin", "f_beta"):
+            if not _number(getattr(self, field), 1e-300):
+                raise Misuse(f"{getattr(self, field)!r} is not positive", field=field, fix="Give a positive number.")
+        for field in ("loss_insensitivity", "initial_scale"):
+            if not _number(getattr(self, field), 0.0):
+                raise Misuse(f"{getattr(self, field)!r} is negative", field=field, fix="Give 0 or more.")
+        for field in ("quantile", "target_precision", "target_recall"):
+            value = getattr(self, field)
+            if not (_number(value, 0.0) and 0 < value < 1):
+                raise Misuse(f"{value!r} is not between 0 and 1", field=field, fix="Give such as 0.5.")
+        weight = self.positive_weight
+        if weight not in ("balanced", "auto") and not _number(weight, 1e-300):
+            raise Misuse(
+                f"{weight!r} is no weight", field="positive_weight", fix="Give a number, 'balanced' or 'auto'."
+            )
+        for field in ("sample_size", "num_calibration_samples", "num_models"):
+            value = getattr(self, field)
+            if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise Misuse(f"{value!r} is no count", field=field, fix="Give 1 or more.")
+
+    def _argument_names(self) -> list[str]:
+        code = LinearLearner.__init__.__code__
+        return list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
+
+
+def _several(value: Any) -> Sequence[Any]:
+    """`value` as a sequence of settings."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _number(value: Any, low: float) -> bool:
+    fits = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return fits and math.isfinite(value) and value >= low
+
+
+def _check_rows(batch: Batch, features: int, source: str) -> None:
+    """Raise Misuse unless a batch has that many features and finite values."""
+    if batch.features != features:
+        raise Misuse(
+            f"the rows have {batch.features} features, the state was made for {features}",
+            source=source,
+            field="features",
+            fix="Give the same columns in the same order.",
+        )
+    values = batch.dense if batch.dense is not None else batch.values
+    if values is None or values.dtype.kind not in "biuf":
+        kind = "none" if values is None else str(values.dtype)
+        raise Misuse(f"features of kind {kind} are no numbers", source=source, field="features", fix="Code them.")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        at = int(np.argwhere(~np.isfinite(values))[0][0])
+        row = at if batch.indptr is None else int(np.searchsorted(batch.indptr, at, "right")) - 1
+        raise Misuse(f"row {row} holds NaN or infinity", source=source, field="features", fix="Drop or fill it.")
+    if batch.indices is not None and len(batch.indices):
+        low, high = int(batch.indices.min()), int(batch.indices.max())
+        if low < 0 or high >= features:
+            raise Misuse(
+                f"there is a column {low if low < 0 else high}, there are {features}",
+                source=source,
+                field="features",
+                fix="Number the columns from 0.",
+            )
+
+
+def _as_rows(
+    batch: Batch, scaling: Scaling
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """A batch's scaled rows as `indptr`, `indices`, `values`; all columns of a dense one."""
+    values = scaling.rows(batch)
+    if batch.dense is None:
+        assert batch.indptr is not None and batch.indices is not None
+        return np.asarray(batch.indptr, np.int64), np.asarray(batch.indices, np.int32), values
+    n, d = values.shape
+    return np.arange(n + 1, dtype=np.int64) * d, np.tile(np.arange(d, dtype=np.int32), n), values.ravel()

@@ -1,0 +1,147 @@
+"""Losses of a linear score, their slopes, and what a score says under each.
+
+A binary label is -1 or 1; a regression's is a number. `z` is the score. The definitions are those of the
+linear learner's documentation (SageMaker developer guide), squared losses halved so that their slope is the
+residual.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from tradewind.errors import Misuse, suggestion
+
+LOSSES = {
+    "logistic": 0,
+    "hinge": 1,
+    "squared": 2,
+    "absolute": 3,
+    "eps_insensitive_absolute": 4,
+    "eps_insensitive_squared": 5,
+    "quantile": 6,
+    "huber": 7,
+    "softmax": 8,
+}
+"""The losses by name; the numbers are what the kernels know them by."""
+
+CLASSIFYING = ("logistic", "hinge", "softmax")
+"""Losses that imply classes where the user does not say what the labels are."""
+
+SOFTMAX = LOSSES["softmax"]
+
+_F = np.float32
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def exp32(x: Any) -> Any:
+    """e**x in float32 to 2 units in the last place: multiplications and additions only.
+
+    The same bits alone and in a vector of many models, which libm does not promise. Clamped to what float32
+    holds.
+    """
+    x = min(max(x, _F(-87.0)), _F(88.0))
+    n = np.floor(x * _F(1.4426950408889634) + _F(0.5))
+    r = x - n * _F(0.693359375)
+    r = r - n * _F(-2.12194440e-4)
+    p = _F(1.9875691500e-4)
+    p = p * r + _F(1.3981999507e-3)
+    p = p * r + _F(8.3334519073e-3)
+    p = p * r + _F(4.1665795894e-2)
+    p = p * r + _F(1.6666665459e-1)
+    p = p * r + _F(5.0000001201e-1)
+    p = p * (r * r) + r + _F(1.0)
+    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def slope(code: Any, parameter: Any, y: Any, z: Any) -> Any:
+    """d loss / dz in float32 for one label and one score."""
+    if code == 0:
+        return -y / (_F(1.0) + exp32(y * z))
+    if code == 1:
+        return -y if y * z < parameter else _F(0.0)
+    r = z - y
+    if code == 2:
+        return r
+    if code == 3:
+        return _F(1.0) if r > 0 else (_F(-1.0) if r < 0 else _F(0.0))
+    if code == 4:
+        return _F(1.0) if r > parameter else (_F(-1.0) if r < -parameter else _F(0.0))
+    if code == 5:
+        return r - parameter if r > parameter else (r + parameter if r < -parameter else _F(0.0))
+    if code == 6:
+        # label above the score costs `parameter` a unit, below it 1 - parameter
+        return _F(1.0) - parameter if r > 0 else (-parameter if r < 0 else _F(0.0))
+    return r if abs(r) <= parameter else (parameter if r > 0 else -parameter)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def loss_of(code: Any, parameter: Any, y: Any, z: Any) -> float:
+    """The loss of one label and one score, in float64."""
+    y, z = float(y), float(z)
+    if code == 0:
+        m = y * z
+        return math.log1p(math.exp(-m)) if m > 0 else math.log1p(math.exp(m)) - m
+    if code == 1:
+        return max(0.0, parameter - y * z)
+    r = z - y
+    a = abs(r)
+    if code == 2:
+        return 0.5 * r * r
+    if code == 3:
+        return a
+    if code == 4:
+        return max(0.0, a - parameter)
+    if code == 5:
+        return 0.5 * max(0.0, a - parameter) ** 2
+    if code == 6:
+        return (1.0 - parameter) * r if r > 0 else -parameter * r
+    return 0.5 * r * r if a <= parameter else parameter * (a - 0.5 * parameter)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _losses(code: Any, parameter: Any, labels: Any, scores: Any, out: Any) -> None:
+    for i in range(labels.shape[0]):
+        out[i] = loss_of(code, parameter, labels[i], scores[i])
+
+
+def code_of(loss: str) -> int:
+    """The number of the loss of that name; Misuse if there is none."""
+    if loss not in LOSSES:
+        raise Misuse(f"{loss!r} is no loss", field="loss", fix=suggestion(str(loss), LOSSES))
+    return LOSSES[loss]
+
+
+def losses(loss: str, parameter: float, labels: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
+    """The loss of each row: labels (n,) as -1 and 1, numbers, or for softmax class numbers with scores (n, k)."""
+    if loss == "softmax":
+        scores = np.asarray(scores, np.float64)
+        top = scores.max(axis=1)
+        spread = np.log(np.exp(scores - top[:, None]).sum(axis=1)) + top
+        return np.asarray(spread - scores[np.arange(len(scores)), np.asarray(labels, np.int64)])
+    out = np.empty(len(labels))
+    _losses(
+        code_of(loss), float(parameter), np.asarray(labels, np.float64), np.asarray(scores, np.float64), out
+    )
+    return out
+
+
+def probabilities(loss: str, scores: NDArray[Any]) -> NDArray[np.float64]:
+    """How likely the positive class is, (n,), or for softmax each class, (n, k).
+
+    Only logistic and softmax scores are log-odds. A hinge or regression score is mapped to (z + 1) / 2, held
+    between 0 and 1: it orders rows as the score does, no more.
+    """
+    scores = np.asarray(scores, np.float64)
+    if loss == "softmax":
+        shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    if loss == "logistic":
+        fall = np.exp(-np.abs(scores))
+        return np.asarray(np.where(scores >= 0, 1.0, fall) / (1.0 + fall))
+    return np.asarray(np.clip((scores + 1.0) / 2.0, 0.0, 1.0))

@@ -1,0 +1,87 @@
+"""Scaling of features and labels before learning, and its undoing in the model.
+
+SageMaker's linear learner normalises from the first 10,000 points, `x' = (x - mean) / deviation`; a column
+that does not vary is left alone. Sparse rows are scaled only, since a shift would fill their zeros. A sparse
+column is scaled by the root mean square of its *non-zeros*: its deviation over all rows would blow a feature
+that one row in ten thousand has up a hundredfold.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from tradewind.algorithms.batch import Batch
+
+
+class Scaling(Struct, frozen=True):
+    """`x' = (x - shift) / scale` for each feature and `y' = (y - label_shift) / label_scale`."""
+
+    shift: NDArray[np.float64]
+    """(d,)."""
+    scale: NDArray[np.float64]
+    """(d,), positive."""
+    label_shift: float = 0.0
+    label_scale: float = 1.0
+
+    @property
+    def centred(self) -> bool:
+        """Whether any feature is shifted."""
+        return bool(self.shift.any())
+
+    def rows(self, batch: Batch) -> NDArray[np.float32]:
+        """The scaled features of a dense batch (n, d) or the scaled values of a sparse one (non-zeros,)."""
+        if batch.dense is not None:
+            dense = np.asarray(batch.dense, np.float64)
+            return np.ascontiguousarray((dense - self.shift) / self.scale, np.float32)
+        assert batch.values is not None and batch.indices is not None
+        return np.asarray(batch.values / self.scale[batch.indices], np.float32)
+
+    def fold_back(
+        self, weights: NDArray[Any], bias: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights (d, c) and biases (c,) for raw features and labels of those for scaled ones.
+
+        `w = w' / scale`, `b = b' - sum(w' * shift / scale)`; then both times the label's scale, and its shift
+        added to the bias.
+        """
+        raw = np.asarray(weights, np.float64) / self.scale[:, None]
+        moved = np.asarray(bias, np.float64) - self.shift @ raw
+        return raw * self.label_scale, moved * self.label_scale + self.label_shift
+
+
+def no_scaling(features: int) -> Scaling:
+    """Features and labels as they are."""
+    return Scaling(np.zeros(features), np.ones(features))
+
+
+def measure(sample: Batch, *, features: bool, centre: bool, labels: bool) -> Scaling:
+    """The scaling that `sample` calls for.
+
+    `features` scales them, `centre` shifts dense ones to mean zero, `labels` scales and shifts the labels.
+    """
+    shift, scale = np.zeros(sample.features), np.ones(sample.features)
+    if sample.dense is not None and len(sample):
+        dense = np.asarray(sample.dense, np.float64)
+        if centre:
+            shift = dense.mean(axis=0)
+        if features:
+            scale = _usable(dense.std(axis=0), np.abs(dense).max(axis=0))
+    elif features and sample.values is not None and sample.indices is not None:
+        values = np.asarray(sample.values, np.float64)
+        squares = np.bincount(sample.indices, values * values, sample.features)
+        counts = np.bincount(sample.indices[values != 0], minlength=sample.features)
+        scale = _usable(np.sqrt(squares / np.maximum(counts, 1)), np.ones(sample.features))
+    if not labels or sample.labels is None or not len(sample):
+        return Scaling(shift, scale)
+    y = np.asarray(sample.labels, np.float64)
+    spread = _usable(y.std(keepdims=True), np.abs(y).max(keepdims=True))
+    return Scaling(shift, scale, float(y.mean()), float(spread[0]))
+
+
+def _usable(spread: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`spread`, and 1 where it is zero but for rounding."""
+    return np.where(spread > 1e-10 * np.maximum(size, 1e-300), spread, 1.0)

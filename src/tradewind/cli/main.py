@@ -1,0 +1,108 @@
+"""The command `tradewind`: its verbs, its exit codes, and how it tells an error.
+
+Exit codes: 0 done, 1 failed (or paused), 2 misuse. A verb's module is imported when it is called, so that
+`tradewind --help` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from tradewind.errors import Misuse, TradewindError, suggestion
+
+VERBS = {
+    "demo": "Train through real revocations on this machine, in a minute.",
+    "prices": "What is cheapest, now or at a recorded moment.",
+    "estimate": "What a spec would take and cost, before anything is rented.",
+    "train": "Train what a spec says, through whatever the market does.",
+    "resume": "Go on with a run that was paused or cut off.",
+    "runs": "The runs so far: how they stand and what they cost.",
+    "report": "Write a run's report, one HTML file.",
+    "replay": "Decide every view of a journal again and compare.",
+}
+"""Each verb with its one line of help, the first of its module's own."""
+
+
+class Verbs(click.Group):
+    """The group of verbs; each is the `command` of the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every verb, in the order in which a user meets them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb of that name; a misspelt one is answered with the likely one."""
+        if cmd_name not in VERBS:
+            raise click.UsageError(f"There is no verb {cmd_name!r}. {suggestion(cmd_name, VERBS)}", ctx)
+        found = import_module(f"tradewind.cli.{cmd_name}").command
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of verbs without importing any."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: tradewind prices --vcpus 8 --region us-east-1",
+)
+@click.version_option(package_name="tradewind", message="tradewind %(version)s")
+def tradewind() -> None:
+    """Train models on machines that come and go, for the least money that still meets the deadline."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line on `arguments` (the process's own, if None); the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json, debug = "--json" in given, "--debug" in given
+    try:
+        outcome: Any = tradewind.main(args=given, prog_name="tradewind", standalone_mode=False)
+        sys.stdout.flush()
+    except click.Abort:
+        _tell("Interrupted", "interrupted", as_json)
+        return 1
+    except click.ClickException as problem:
+        if as_json:
+            _tell(type(problem).__name__, problem.format_message(), as_json)
+        else:
+            problem.show()
+        return problem.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is left in the buffer must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except TradewindError as problem:
+        if debug:
+            traceback.print_exc()
+        if isinstance(problem, Misuse):
+            told = {"source": problem.source, "field": problem.field, "fix": problem.fix}
+            _tell(type(problem).__name__, str(problem), as_json, told)
+            return 2
+        _tell(type(problem).__name__, str(problem), as_json)
+        return 1
+    except Exception as problem:
+        if debug:
+            traceback.print_exc()
+        _tell(type(problem).__name__, f"this is a fault of ours: {problem!r} (--debug tells more)", as_json)
+        return 1
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _tell(kind: str, message: str, as_json: bool, more: dict[str, str] | None = None) -> None:
+    """An error, as one line on stderr or as one JSON object on stdout."""
+    line = " ".join(message.split())
+    if as_json:
+        click.echo(json.dumps({"error": {"kind": kind, "message": line, **(more or {})}}))
+    else:
+        click.echo(f"tradewind: {line}", err=True)

@@ -1,0 +1,35 @@
+"""`tradewind resume`: go on with a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tradewind.cli import terminal
+from tradewind.cli.progress import Progress
+from tradewind.cli.report import find_journal
+from tradewind.cli.spec_options import tell_end
+from tradewind.session.train import resume
+
+
+@terminal.verb("tradewind resume latest")
+@click.argument("run", default="latest")
+@click.option(
+    "--out",
+    default="runs",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The folder of the runs.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Go on with another number of instances.")
+def command(*, run: str, out: Path, workers: int | None, as_json: bool) -> int:
+    """Go on with a run that was paused or cut off.
+
+    RUN is `latest`, a run's number, name or folder. It goes on from the last snapshot; what was learned up to
+    it is kept, whatever happened to the machines.
+    """
+    directory = find_journal(run, out).parent
+    with Progress(directory.name, silent=as_json) as progress:
+        done = resume(directory, workers=workers, console=progress)
+    return tell_end(Path(done.directory), as_json=as_json)

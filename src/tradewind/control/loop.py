@@ -1,0 +1,96 @@
+"""The loop of every controller: observe, decide, record, act, wait for news."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
+
+from tradewind.clock import iso
+from tradewind.control.policy import AnyPolicy
+from tradewind.errors import Misuse
+from tradewind.market.decisions import Decision
+from tradewind.market.leases import LeaseId
+
+V_co = TypeVar("V_co", covariant=True)
+"""The area's view."""
+
+_STORY = 5
+"""Decisions that an error tells of."""
+
+
+class Outcome(Struct, frozen=True):
+    """What came of one action."""
+
+    granted: tuple[LeaseId, ...] = ()
+    """The leases that a `Take` brought, perhaps none."""
+    problem: str = ""
+    """Why it brought nothing, where the provider said so."""
+
+
+class World(Protocol[V_co]):
+    """What a controller knows and can do."""
+
+    async def observe(self) -> V_co | None:
+        """Everything that the policy may know now; None when there is nothing left to decide."""
+        ...
+
+    async def perform(self, decision: Decision) -> tuple[Outcome, ...]:
+        """Carry out a decision: one outcome an action, in their order."""
+        ...
+
+    async def news(self, decision: Decision) -> None:
+        """Wait for news of a lease or of the work, for one of `watch` to come true, or for `wake_at`."""
+        ...
+
+
+class Record(Protocol):
+    """Where decisions are written down; `Journal` is one."""
+
+    def record(self, view: Any, memory: Any, decision: Decision, recalled: Any) -> None:
+        """A decision, before it is carried out; `recalled` is the memory after it."""
+        ...
+
+    def record_outcomes(self, outcomes: tuple[Outcome, ...]) -> None:
+        """What came of the last decision's actions."""
+        ...
+
+
+async def drive(policy: AnyPolicy, world: World[Any], journal: Record) -> None:
+    """Ask `policy` whenever there is news, and do what it says, until the world has nothing to decide.
+
+    A decision is on record before it is carried out. Raises Misuse for a decision that would stand still:
+    a `wake_at` that is not a later moment. Whatever `decide` raises carries the story so far as its notes;
+    the leases are left to the caller, who closes the provider.
+    """
+    memory = policy.recall()
+    story: deque[tuple[float, str]] = deque(maxlen=_STORY)
+    while (view := await world.observe()) is not None:
+        now = moment_of(view)
+        try:
+            decision, recalled = policy.decide(view, memory)
+            if not now < decision.wake_at < math.inf:
+                raise Misuse(
+                    f"wants to be asked again at {decision.wake_at!r}, and it is {now!r}",
+                    source=f"policy {policy.name}",
+                    field="wake_at",
+                    fix="Give a finite moment later than the view's.",
+                )
+        except Exception as problem:
+            problem.add_note(f"policy {policy.name} was deciding at {iso(now)}")
+            for when, reason in story:
+                problem.add_note(f"  {iso(when)} it had said: {reason}")
+            raise
+        journal.record(view, memory, decision, recalled)
+        journal.record_outcomes(await world.perform(decision))
+        memory = recalled
+        story.append((now, decision.reason))
+        await world.news(decision)
+
+
+def moment_of(view: Any) -> float:
+    """The moment of a view: its own `now`, or that of its `market`."""
+    now: float = view.now if hasattr(view, "now") else view.market.now
+    return now

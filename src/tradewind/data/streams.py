@@ -1,0 +1,273 @@
+"""The one way in for data: arrays, CSV, LIBSVM, Parquet, iterables, and streams that are never stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradewind.algorithms.batch import Batch, batch_of
+from tradewind.data.formats.delimited import parse_csv
+from tradewind.data.formats.libsvm import parse_libsvm
+from tradewind.data.formats.numerals import read_text, unpacked
+from tradewind.data.formats.parquet import parse_parquet
+from tradewind.data.object_store import read_address
+from tradewind.data.schemas import encode_classes
+from tradewind.data.stored import StoredData
+from tradewind.data.streamed import StreamedData, as_batch, check_rows
+from tradewind.data.tables import Table, check_finite, concatenate
+from tradewind.errors import Corrupt, Misuse, suggestion
+
+FORMATS = ("auto", "csv", "libsvm", "parquet", "saved")
+"""What `format` may be; `saved` is a file that `StoredData.save` wrote."""
+SAMPLES = {"adult": "adult.libsvm.gz", "adult.test": "adult.test.libsvm.gz"}
+"""The data sets that the package carries; see data/samples/ATTRIBUTION.md."""
+_SAMPLE_FEATURES = {"adult": 123, "adult.test": 123}
+_SUFFIXES = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "libsvm", ".libsvm": "libsvm", ".svm": "libsvm",
+    ".svmlight": "libsvm", ".parquet": "parquet", ".pq": "parquet", ".safetensors": "saved",
+}  # fmt: skip
+
+_MOST_KEPT = 8
+_memo: dict[str, StoredData] = {}
+"""The files that this process has parsed, by path, version and options."""
+
+
+def open_data(
+    source: Any,
+    labels: Any = None,
+    *,
+    format: str = "auto",
+    label: str | int | None = "label",
+    features: int | Sequence[str | int] | None = None,
+    weight: str | int | None = None,
+    weights: Any = None,
+    classes: Sequence[str] | None = None,
+    header: bool | None = None,
+    delimiter: str | None = None,
+    zero_based: bool = False,
+    name: str = "",
+    cache: str | os.PathLike[str] | None = None,
+) -> StoredData | StreamedData:
+    """Open a data set.
+
+    `source` is one of
+    - the path or address of a file (CSV, LIBSVM, Parquet, plain or gzip; found by its name where `format` is
+      auto), or `adult` or `adult.test`, which the package carries;
+    - an array or scipy sparse matrix (n, d), with `labels` (n,) and `weights` (n,); (X, y); a Batch;
+    - a list of rows (x, y) or of batches (X, y), which is kept in memory;
+    - a callable that returns an iterator of such, which is opened again for each pass and never held;
+    - any other iterable of such: a stream that passes once and is never stored.
+
+    `label` and `weight` name columns of CSV and Parquet files (by name, or number from 0, negative from the
+    end), `features` says how many features there are, or which columns they are. `classes` fixes what the
+    labels 0, 1, ... of text stand for, as for a test set. `cache` is a directory where the parsed rows are
+    kept, so that the next process maps them in a moment.
+
+    Raises Misuse, naming file, line and column, before anything else is done with the data.
+    """
+    if format not in FORMATS:
+        raise Misuse(f"{format!r} is no format", field="format", fix=suggestion(format, FORMATS))
+    kinds = None if classes is None else tuple(classes)
+    if isinstance(source, str | os.PathLike):
+        if labels is not None or weights is not None:
+            raise Misuse(
+                "labels= and weights= go with arrays", source=str(source), field="labels",
+                fix="Name the columns of a file with label= and weight=.",
+            )  # fmt: skip
+        options = {
+            "label": label, "features": features if isinstance(features, int | None) else list(features),
+            "weight": weight, "classes": kinds, "header": header, "delimiter": delimiter,
+            "zero_based": zero_based,
+        }  # fmt: skip
+        return _open_file(os.fspath(source), format, options, name, None if cache is None else Path(cache))
+    count = features if isinstance(features, int) else None
+    if isinstance(source, tuple) and len(source) in (2, 3) and labels is None:
+        source, labels, weights = (*source, weights)[:3]
+    if isinstance(source, Batch):
+        return _in_memory(source.matrix(), source.labels, source.weights, name or "batch", kinds, count)
+    if hasattr(source, "tocsr") or hasattr(source, "__array__"):
+        return _in_memory(source, labels, weights, name or "X", kinds, count)
+    if callable(source) or (isinstance(source, Iterable) and not isinstance(source, Sequence)):
+        data = StreamedData(source, name or "stream")
+        _check_count(data.schema.features, count, data.name)
+        return data
+    if isinstance(source, Sequence):
+        if labels is not None:
+            return _in_memory(np.asarray(source), labels, weights, name or "X", kinds, count)
+        batches, schema, seen = [], None, 0
+        for item in source:
+            batch = as_batch(item, name or "rows", None if schema is None else schema.labelled)
+            schema = check_rows(batch, name or "rows", schema, seen)
+            seen += len(batch)
+            batches.append(batch)
+        if not seen:
+            raise Misuse("there are no rows", source=name or "rows", fix="Give a list with rows.")
+        whole = concatenate(batches)
+        return _in_memory(whole.matrix(), whole.labels, whole.weights, name or "rows", kinds, count)
+    raise Misuse(
+        f"{type(source).__name__} is no source of data", field="source",
+        fix="Give a path, an array, (X, y), or an iterable of rows or batches.",
+    )  # fmt: skip
+
+
+def _in_memory(
+    features: Any, labels: Any, weights: Any, name: str, classes: tuple[str, ...] | None, count: int | None
+) -> StoredData:
+    columns = tuple(str(column) for column in getattr(features, "columns", ()))
+    if not hasattr(features, "tocsr") and np.ndim(features) != 2:
+        raise Misuse(
+            f"an array of {np.ndim(features)} dimensions", source=name, field="X", fix="Give an array (n, d)."
+        )
+    batch = as_batch(features, name, False)
+    rows = len(batch)
+    if not rows:
+        raise Misuse("there are no rows", source=name, fix="Give an array with rows.")
+    kinds: tuple[str, ...] = ()
+    kept: NDArray[Any] | None = None
+    if labels is not None:
+        kept = np.asarray(labels)
+        if kept.shape != (rows,):
+            raise Misuse(
+                f"shape {kept.shape} for {rows} rows",
+                source=name,
+                field="y",
+                fix="Give one label for each row.",
+            )
+        if kept.dtype.kind in "iub":
+            kept = kept.astype(np.float64)
+        elif kept.dtype.kind in "OUS":
+            kept, kinds = encode_classes(kept.astype(np.str_), classes, name, lambda row: f"row {row}")
+    carried = None
+    if weights is not None:
+        carried = np.asarray(weights, np.float32)
+        if carried.shape != (rows,) or not (carried >= 0).all():
+            raise Misuse(
+                "no weights", source=name, field="weights", fix="Give one, not negative, for each row."
+            )
+    _check_count(batch.features, count, name)
+    whole = batch_of(batch.matrix(), kept, carried)
+    check_finite(whole, name, columns)
+    return StoredData(Table(name, whole, columns, kinds))
+
+
+def _check_count(found: int, stated: int | None, name: str) -> None:
+    if stated is not None and found != stated:
+        raise Misuse(
+            f"there are {found} features, not {stated}",
+            source=name,
+            field="features",
+            fix="Give the right number.",
+        )
+
+
+def _open_file(
+    source: str, format: str, options: dict[str, Any], name: str, cache: Path | None
+) -> StoredData:
+    if source in SAMPLES and not os.path.exists(source):
+        content = resources.files("tradewind.data").joinpath("samples", SAMPLES[source]).read_bytes()
+        if options["features"] is None:
+            options["features"] = _SAMPLE_FEATURES[source]
+        version, shown, format = f"sample {hashlib.blake2b(content).hexdigest()}", source, "libsvm"
+        read: Callable[[], bytes] = lambda: unpacked(content, source)  # noqa: E731
+    elif "://" in source:
+        shown = source
+        raw = read_address(source)
+        version = hashlib.blake2b(raw).hexdigest()
+        format = format if format != "auto" else _format_of(source, lambda: raw)
+        read = lambda: raw if format == "parquet" else unpacked(raw, source)  # noqa: E731
+    else:
+        path = Path(source)
+        shown = source
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise Misuse(
+                "there is no such file", source=source,
+                fix=suggestion(path.name, [*beside[:500], *SAMPLES]) if beside else "Check the path.",
+            ) from None  # fmt: skip
+        except OSError as error:
+            raise Misuse(error.strerror or str(error), source=source, fix="Give a readable file.") from None
+        if format == "auto":
+            format = _format_of(source, path.read_bytes)
+        if format == "saved":
+            try:
+                return StoredData.load(path)
+            except Corrupt as error:
+                raise Misuse(str(error), fix="Save the data again.") from None
+        version = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        read = lambda: path.read_bytes() if format == "parquet" else read_text(path)  # noqa: E731
+    key = hashlib.blake2b(
+        json.dumps([version, format, options, name], sort_keys=True).encode(), digest_size=16
+    ).hexdigest()
+    if key in _memo:
+        return _memo[key]
+    kept = None if cache is None else cache / f"data-{key}.safetensors"
+    if kept is not None and kept.exists():
+        try:
+            _memo[key] = StoredData.load(kept)
+            return _memo[key]
+        except Corrupt:
+            kept.unlink(missing_ok=True)  # a damaged cache is only a cache: parse again
+    data = StoredData(_parse(read(), name or shown, format, options, source))
+    if kept is not None:
+        data.save(kept)
+    while len(_memo) >= _MOST_KEPT:
+        del _memo[next(iter(_memo))]
+    _memo[key] = data
+    return data
+
+
+def _parse(text: bytes, name: str, format: str, options: dict[str, Any], source: str) -> Table:
+    features, classes = options["features"], options["classes"]
+    if format == "libsvm":
+        if not isinstance(features, int | None):
+            raise Misuse(
+                "LIBSVM columns have no names", source=name, field="features", fix="Give how many there are."
+            )
+        return parse_libsvm(text, name, features=features, zero_based=options["zero_based"], classes=classes)
+    columns: dict[str, Any] = {key: options[key] for key in ("label", "weight")}
+    if format == "parquet":
+        return parse_parquet(text, name, features=features, classes=classes, **columns)
+    tabs = source.removesuffix(".gz").endswith(".tsv")
+    delimiter = options["delimiter"] or ("\t" if tabs else ",")
+    return parse_csv(
+        text,
+        name,
+        features=features,
+        classes=classes,
+        header=options["header"],
+        delimiter=delimiter,
+        **columns,
+    )
+
+
+def _format_of(source: str, read: Callable[[], bytes]) -> str:
+    """The format that a file's name says, or else its content."""
+    suffix = Path(source.removesuffix(".gz")).suffix.lower()
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    content = read()
+    if content[:4] == b"PAR1":
+        return "parquet"
+    if content[:2] == b"\x1f\x8b":
+        content = unpacked(content, source)
+    for line in content[:65536].splitlines():
+        cells = line.split(b"#")[0].split()
+        if len(cells) > 1:
+            return "libsvm" if re.fullmatch(rb"\d+:\S+", cells[1]) else "csv"
+        if b"," in line:
+            return "csv"
+    raise Misuse(
+        "neither the name nor the content says what the format is", source=source, field="format",
+        fix=f"Give format= as one of {', '.join(FORMATS[1:])}.",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""One HTML file that tells a run: what was paid, what was decided and why, and what was real."""

@@ -1,0 +1,259 @@
+"""From a journal to what a report tells, with nothing else at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tradewind.control.journal import Journal
+from tradewind.control.loop import Outcome
+from tradewind.control.reading import Reading
+from tradewind.control.records import Entry, Header, Sample
+from tradewind.errors import Misuse
+from tradewind.market.decisions import Action, Take
+from tradewind.market.leases import Ending, LeaseId
+from tradewind.market.news import Ended, Warned
+from tradewind.market.offers import Terms
+from tradewind.market.views import View
+from tradewind.session.report.data import (
+    ComparisonRow,
+    DecisionRow,
+    EstimateRow,
+    LeaseBar,
+    PriceLine,
+    ReportData,
+    Source,
+)
+
+JOURNAL = "journal.sqlite"
+"""The journal's name in a run's folder."""
+MOST_LINES = 6
+"""Pools whose prices are drawn: those with the most leases."""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What the session writes into the header's `details` for the report; everything may be left out."""
+
+    title: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+    real: tuple[str, ...] = ()
+    simulated: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What the session records as the result `report` when a run ends or is paused; all may be left out."""
+
+    outcome: str = "done"
+    """`done`, `paused` or `failed`."""
+    reason: str = ""
+    wall_seconds: float | None = None
+    quality: float | None = None
+    quality_name: str = ""
+    cost_on_demand: float | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+    estimates: tuple[EstimateRow, ...] = ()
+    comparison: tuple[ComparisonRow, ...] = ()
+
+
+def journal_in(path: str | Path) -> Path:
+    """The journal at `path`: the file itself, or the one in a run's folder. Misuse if there is none."""
+    path = Path(path)
+    found = path / JOURNAL if path.is_dir() else path
+    if not found.is_file():
+        raise Misuse(
+            "there is no journal here", source=str(path), fix=f"Name a run's folder or its {JOURNAL}."
+        )
+    return found
+
+
+def report_data(path: str | Path, known: Mapping[str, type] | None = None) -> ReportData:
+    """All that the journal at `path` (a file, or a run's folder) tells.
+
+    `known` are view classes of others by their `module:Class`. Raises Misuse where there is no journal and
+    Corrupt where it does not read back.
+    """
+    found = journal_in(path)
+    with Journal.read(found, known) as reading:
+        return _told(reading, found)
+
+
+def _told(reading: Reading, path: Path) -> ReportData:
+    header, samples, invoice = reading.header, reading.samples(), reading.invoice()
+    details = msgspec.convert(
+        {name: value for name, value in header.details.items() if name in Told.__struct_fields__}, Told
+    )
+    given = reading.result("report", RunResult)
+    result = RunResult(outcome="running") if given is None else given
+    decisions, leases, lines = _walk(reading.entries())
+    for _, news in reading.news():
+        _end(leases, news)
+    costs: dict[str, float] = {}
+    for charge in invoice.charges:
+        costs[charge.lease] = costs.get(charge.lease, 0.0) + float(charge.amount)
+    bars = tuple(
+        msgspec.structs.replace(bar, cost=costs.get(bar.id))
+        for bar in sorted(leases.values(), key=lambda bar: (bar.started, bar.id))
+    )
+    summary = reading.summary()
+    ended = max([summary.last, *(bar.ended for bar in bars if bar.ended is not None)])
+    last = samples[-1] if samples else None
+    on_demand = result.cost_on_demand
+    if on_demand is None and last is not None and last.on_demand_spent > 0:
+        on_demand = last.on_demand_spent
+    return ReportData(
+        title=details.title or f"{path.parent.name}: {header.policy}",
+        outcome=result.outcome,
+        reason=result.reason,
+        policy=header.policy,
+        started=min(header.start or summary.first, summary.first),
+        ended=ended,
+        wall_seconds=result.wall_seconds,
+        cost=float(invoice.total) if invoice.charges else (last.spent if last is not None else 0.0),
+        cost_on_demand=on_demand,
+        revocations=sum(bar.ending == Ending.REVOKED for bar in bars),
+        quality=result.quality,
+        quality_name=result.quality_name,
+        facts=(*details.facts, *result.facts, *_facts(header, summary.decisions, last, summary.digest)),
+        prices=_drawn(lines, bars),
+        leases=bars,
+        samples=samples,
+        decisions=tuple(decisions),
+        estimates=result.estimates,
+        comparison=result.comparison,
+        real=details.real,
+        simulated=(*details.simulated, *((header.world,) if header.world else ()), *summary.notes),
+        sources=details.sources,
+        version=header.version,
+    )
+
+
+def _facts(header: Header, decisions: int, last: Sample | None, digest: str) -> tuple[tuple[str, str], ...]:
+    arguments = ", ".join(f"{name}={value}" for name, value in header.arguments.items())
+    facts = [
+        ("policy", f"{header.policy}({arguments})"),
+        ("market", header.history),
+        ("seed", str(header.seed)),
+        ("rows read", f"{last.done:,.0f} of {last.total:,.0f}" if last is not None else ""),
+        ("decisions", f"{decisions:,}"),
+        ("digest of the journal", digest),
+    ]
+    return tuple((name, value) for name, value in facts if value)
+
+
+class _Line:
+    """The prices of a pool as the views show them, kept where they change."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.prices: list[float] = []
+        self.on_demand: float | None = None
+
+
+def _walk(
+    entries: Iterable[Entry],
+) -> tuple[list[DecisionRow], dict[LeaseId, LeaseBar], dict[str, _Line]]:
+    """The decisions, the leases that they brought, and the prices that they saw."""
+    decisions: list[DecisionRow] = []
+    leases: dict[LeaseId, LeaseBar] = {}
+    lines: dict[str, _Line] = {}
+    seen: tuple[Any, ...] = ()
+    for entry in entries:
+        market: View = getattr(entry.view, "market", entry.view)
+        if market.offers != seen:
+            seen = market.offers
+            asked = {
+                offer.type.name: offer.price.per_hour for offer in seen if offer.terms is Terms.ON_DEMAND
+            }
+            for offer in seen:
+                if offer.terms is Terms.SPOT:
+                    line = lines.setdefault(str(offer.pool), _Line())
+                    if not line.prices or line.prices[-1] != offer.price.per_hour:
+                        line.times.append(market.now)
+                        line.prices.append(offer.price.per_hour)
+                    line.on_demand = asked.get(offer.type.name, line.on_demand)
+        for lease in market.leases:
+            if lease.id not in leases:
+                leases[lease.id] = LeaseBar(
+                    id=lease.id,
+                    pool=str(lease.pool),
+                    terms=lease.terms,
+                    purpose=lease.purpose,
+                    started=lease.started,
+                )
+        for notice in market.revocations:
+            if (bar := leases.get(notice.lease)) is not None and bar.warned is None:
+                leases[notice.lease] = msgspec.structs.replace(bar, warned=notice.warned)
+        outcomes = entry.outcomes or ()
+        for action, outcome in zip(entry.decision.actions, outcomes, strict=False):
+            if isinstance(action, Take):
+                for granted in outcome.granted:
+                    leases.setdefault(
+                        granted,
+                        LeaseBar(
+                            id=granted,
+                            pool=str(action.bid.pool),
+                            terms=action.bid.terms,
+                            purpose=action.bid.purpose,
+                            started=entry.moment,
+                        ),
+                    )
+        decisions.append(
+            DecisionRow(
+                entry.moment,
+                entry.decision.reason,
+                tuple(map(_action, entry.decision.actions)),
+                "; ".join(
+                    _outcome(action, outcome)
+                    for action, outcome in zip(entry.decision.actions, outcomes, strict=False)
+                )
+                if entry.outcomes is not None
+                else "not known: the run ended while it was carried out",
+            )
+        )
+    return decisions, leases, lines
+
+
+def _end(leases: dict[LeaseId, LeaseBar], news: Any) -> None:
+    if isinstance(news, Ended) and news.lease in leases:
+        leases[news.lease] = msgspec.structs.replace(
+            leases[news.lease], ended=news.at, ending=news.ending.value
+        )
+    elif isinstance(news, Warned) and news.revocation.lease in leases:
+        leases[news.revocation.lease] = msgspec.structs.replace(
+            leases[news.revocation.lease], warned=news.revocation.warned
+        )
+
+
+def _drawn(lines: Mapping[str, _Line], bars: Iterable[LeaseBar]) -> tuple[PriceLine, ...]:
+    """The lines of the pools that spot leases came from, those with the most leases first."""
+    used: dict[str, int] = {}
+    for bar in bars:
+        if bar.terms == Terms.SPOT and bar.pool in lines:
+            used[bar.pool] = used.get(bar.pool, 0) + 1
+    chosen = sorted(used, key=lambda pool: (-used[pool], pool))[:MOST_LINES]
+    return tuple(
+        PriceLine(pool, tuple(lines[pool].times), tuple(lines[pool].prices), lines[pool].on_demand)
+        for pool in sorted(chosen)
+    )
+
+
+def _action(action: Action) -> str:
+    if isinstance(action, Take):
+        bid = action.bid
+        limit = "" if bid.limit is None else f" at most ${bid.limit:g} an hour"
+        terms = str(bid.terms).replace("_", " ")
+        return f"take {bid.count} {terms} {bid.pool} for {bid.purpose}{limit}"
+    return f"release {action.lease}"
+
+
+def _outcome(action: Action, outcome: Outcome) -> str:
+    if outcome.problem:
+        return outcome.problem
+    if isinstance(action, Take):
+        got = ", ".join(outcome.granted)
+        return f"granted {len(outcome.granted)} of {action.bid.count}" + (f": {got}" if got else "")
+    return "released"

@@ -1,0 +1,437 @@
+"""A training spec: what to learn, from what, on which machines, by when and for how much.
+
+One set of names for the TOML file, for `tw.train(...)` and for the options of the command line. A document
+from any of them is checked by the published JSON schema beside this module, then made into a frozen value;
+nothing is read or rented before the whole of it is right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time
+from functools import cache, partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+from jsonschema.exceptions import ValidationError
+from msgspec import Struct
+
+from tradewind import clock
+from tradewind.errors import Misuse, suggestion
+from tradewind.session import durations
+from tradewind.training.job import Learner
+
+
+class DataSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the rows are, and how they are read."""
+
+    path: str
+    """A file, a folder, a URL, or the name of a data set that the package carries."""
+    format: str = "auto"
+    """`libsvm`, `csv` or `parquet`; `auto` goes by the name's ending."""
+    label: str = ""
+    """The column to predict; empty where the format has a place for it."""
+    features: int | None = None
+    """Columns in a row; None to count them."""
+    test: str | None = None
+    """Rows that the finished model is scored on."""
+    validation: str | None = None
+    """Rows for early stopping and for the choice of a threshold."""
+
+
+class PolicySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A bidding policy and the arguments of its constructor."""
+
+    name: str = "cheapest_spot"
+    args: dict[str, Any] = {}
+
+
+class WorkersSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What each worker's instance must have, and how many are wanted at most."""
+
+    count: int = 4
+    vcpus: float = 1.0
+    memory_gib: float = 0.0
+    gpus: float = 0.0
+    gpu_kind: str = ""
+    instance_types: tuple[str, ...] = ()
+    """Types to choose from; empty for any that has the resources."""
+    zones: tuple[str, ...] = ()
+    """Zones to choose from; empty for any."""
+
+
+class StateSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the instance that holds the model must have; it is one that cannot be revoked."""
+
+    vcpus: float = 1.0
+    memory_gib: float = 1.0
+    instance_types: tuple[str, ...] = ()
+
+
+class ProviderSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who rents us machines."""
+
+    kind: str = "local"
+    """`local`: real processes on this machine under a recorded market. `simulated`: virtual time."""
+    history: str = "demo"
+    """The recorded market: a name that the package knows, or a file."""
+    start: float | None = None
+    """The recorded moment at which the run begins; None for the first of the history."""
+    speed: float = 60.0
+    """Market seconds in a second of the wall's; `local` only."""
+    notice: float | None = None
+    """Seconds between a notice and the end; None for the era's own."""
+    boot: float | None = None
+    """Seconds from a bid until the instance answers; None for the provider's own."""
+    cpu_shares: dict[str, float] = {}
+    """The share of one local core that an instance of a type gets, by type; a type not named gets all."""
+
+
+class TrainSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A training run, whole."""
+
+    learner: Learner
+    data: DataSpec
+    name: str = "train"
+    """What the run's folder is called after."""
+    epochs: int = 1
+    batch: int = 1000
+    """Rows that one logical worker reads between two pushes."""
+    deadline: float | None = None
+    """Seconds of market time from the start by which it must be done; None for whenever."""
+    budget: float | None = None
+    """US dollars for the whole run."""
+    policy: PolicySpec = PolicySpec()
+    seed: int = 0
+    consistency: str = "bulk_synchronous"
+    """`bulk_synchronous`, `stale_synchronous` or `asynchronous`."""
+    staleness: int = 0
+    """Clocks that the fastest worker may be ahead of the slowest; stale-synchronous only."""
+    parts: int = 8
+    """Logical workers: parts that the data is cut into, whatever the number of machines."""
+    workers: WorkersSpec = WorkersSpec()
+    state: StateSpec = StateSpec()
+    snapshot_every: float = 300.0
+    """Seconds of market time between two snapshots."""
+    provider: ProviderSpec = ProviderSpec()
+    runtime: str = "processes"
+    """`processes`, or `inline` for threads of this process."""
+    out: str = "runs"
+    """The folder that the run's own folder is made in."""
+
+
+_Where = Callable[[str], str]
+"""From a field to the source that it was given in."""
+_SHORTHANDS = {"learner": "kind", "data": "path", "policy": "name", "provider": "kind"}
+"""Tables for which a plain text will do: it is the value of this key."""
+_DURATIONS = ("snapshot_every", "provider.notice", "provider.boot")
+_PATHS = ("data.path", "data.test", "data.validation", "provider.history", "out")
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The published JSON schema (draft 2020-12) that every spec is checked by."""
+    document = files("tradewind.session").joinpath("spec.schema.json").read_text(encoding="utf-8")
+    return dict(json.loads(document))
+
+
+def read_spec(path: str | Path, overrides: Mapping[str, Any] | None = None) -> TrainSpec:
+    """The spec in a TOML file, with `overrides` (dotted field to value) in place of what it says.
+
+    Paths in the file are relative to its folder, those in `overrides` to the working directory. Misuse for
+    a file that cannot be read, TOML that does not parse, a misspelt or missing field, or a wrong value.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise Misuse(
+            f"cannot be read: {problem.strerror}", source=str(path), fix="Give a TOML file."
+        ) from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise Misuse(f"is no TOML: {problem}", source=str(path), fix="Mend the file.") from problem
+    return make_spec(document, source=str(path), folder=path.parent, overrides=overrides)
+
+
+def make_spec(
+    document: Mapping[str, Any],
+    *,
+    source: str = "spec",
+    folder: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> TrainSpec:
+    """The spec that `document` (the TOML's tables as dictionaries) says, checked; see `read_spec`.
+
+    Relative paths are taken from `folder`, or left as they are if None.
+    """
+    given = _plain(_spread(document))
+    if folder is not None:
+        for field in _PATHS:
+            _replace(given, field, lambda text: _anchored(text, folder))
+    for field, value in (overrides or {}).items():
+        _set(given, field, _plain(value))
+    given = _spread(given)
+
+    def where(field: str) -> str:
+        mine = any(f"{field}.".startswith(f"{each}.") or each.startswith(f"{field}.") for each in changed)
+        return "the command line" if mine else source
+
+    changed = tuple(overrides or ())
+    _check(given, where)
+    for field in _DURATIONS:
+        _replace(given, field, partial(_duration, where, field))
+    _replace(given, "provider.start", partial(_moment, where, "provider.start"))
+    _replace(given, "deadline", partial(_deadline, where, given))
+    learner = dict(given["learner"])
+    given["learner"] = {"kind": learner.pop("kind"), "arguments": learner}
+    try:
+        spec = msgspec.convert(given, TrainSpec, strict=False)
+    except msgspec.ValidationError as problem:
+        # What JSON Schema lets through and the value does not, such as a number too large for its type.
+        told, _, path = str(problem).partition(" - at `$.")
+        field = path.rstrip("`")
+        raise Misuse(told, source=where(field), field=field, fix="Mend the value.") from problem
+    _check_together(spec, where)
+    return spec
+
+
+def override(text: str) -> tuple[str, Any]:
+    """The field and the value of a `--set field=value`; the value is TOML if it parses as such, else text.
+
+    >>> override("learner.loss=hinge"), override("epochs=3")
+    (('learner.loss', 'hinge'), ('epochs', 3))
+    """
+    field, equals, value = text.partition("=")
+    if not (field.strip() and equals):
+        raise Misuse(f"{text!r} sets nothing", source="--set", fix="Write it as --set learner.loss=hinge.")
+    try:
+        return field.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return field.strip(), value.strip()
+
+
+def spec_bytes(spec: TrainSpec) -> bytes:
+    """The spec as JSON, the same bytes for equal specs; `spec_from` reads it back."""
+    return msgspec.json.encode(spec, order="deterministic")
+
+
+def spec_from(data: bytes) -> TrainSpec:
+    """The spec that `spec_bytes` wrote."""
+    try:
+        return msgspec.json.decode(data, type=TrainSpec)
+    except msgspec.DecodeError as problem:
+        raise Misuse(f"is no stored spec: {problem}", source="spec") from problem
+
+
+def digest(spec: TrainSpec) -> str:
+    """The spec's identity: 32 hexadecimal digits of the BLAKE2b of its bytes."""
+    return hashlib.blake2b(spec_bytes(spec), digest_size=16).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON has it: TOML's moments and tuples become texts and lists, tables are copied."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
+
+
+def _spread(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: {_SHORTHANDS[key]: value} if key in _SHORTHANDS and isinstance(value, str) else value
+        for key, value in document.items()
+    }
+
+
+def _set(document: dict[str, Any], field: str, value: Any) -> None:
+    table = document
+    *path, last = field.split(".")
+    for name in path:
+        inner = table.get(name)
+        if isinstance(inner, str) and name in _SHORTHANDS:
+            inner = {_SHORTHANDS[name]: inner}
+        if not isinstance(inner, dict):
+            inner = {}
+        table[name] = table = inner
+    shorthand = _SHORTHANDS.get(field)
+    if shorthand and isinstance(value, str) and isinstance(table.get(last), dict):
+        # `--policy on_demand` over a policy table names another policy, whose arguments are its own;
+        # `--provider simulated` keeps the history and the start.
+        keep = table[last] if field in ("data", "provider") else {}
+        value = {**keep, shorthand: value}
+    table[last] = value
+
+
+def _replace(document: dict[str, Any], field: str, change: Any) -> None:
+    table: Any = document
+    *path, last = field.split(".")
+    for name in path:
+        table = table.get(name)
+        if not isinstance(table, dict):
+            return
+    if table.get(last) is not None:
+        table[last] = change(table[last])
+
+
+def _anchored(text: Any, folder: Path) -> Any:
+    """`text` as a path from `folder` if it is one: it exists there, or has a separator and is no URL."""
+    if not isinstance(text, str) or "://" in text or not text:
+        return text
+    anchored = folder / text
+    return str(anchored) if anchored.exists() or "/" in text else text
+
+
+def _duration(where: _Where, field: str, value: Any) -> float:
+    return durations.seconds(value, source=where(field), field=field)
+
+
+def _moment(where: _Where, field: str, value: Any) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    try:
+        return clock.moment(value)
+    except Misuse as problem:
+        raise Misuse(
+            f"{value!r} is no moment",
+            source=where(field),
+            field=field,
+            fix="Write it as 2020-01-31T12:00:00Z.",
+        ) from problem
+
+
+def _deadline(where: _Where, document: dict[str, Any], value: Any) -> float:
+    """Seconds from the start, of a duration or of a moment."""
+    if isinstance(value, str) and "-" in value[1:]:
+        due = _moment(where, "deadline", value)
+        start = (document.get("provider") or {}).get("start")
+        if start is None:
+            raise Misuse(
+                "a moment needs to know when the run starts",
+                source=where("deadline"),
+                field="deadline",
+                fix="Set provider.start too, or write a duration such as 2h.",
+            )
+        if due <= start:
+            raise Misuse(
+                f"{value} is not after the start, {clock.iso(start)}",
+                source=where("deadline"),
+                field="deadline",
+                fix="Give a later moment, or a duration such as 2h.",
+            )
+        return due - float(start)
+    return _duration(where, "deadline", value)
+
+
+def _check(document: dict[str, Any], where: _Where) -> None:
+    """Raise Misuse for the first thing that the schema does not allow: misspelt fields before others."""
+    for field, number in _numbers(document):
+        if not abs(number) <= 1e18:
+            raise Misuse(
+                f"{number} is no finite number of a sensible size",
+                source=where(field),
+                field=field,
+                fix="Give a number.",
+            )
+    validator = jsonschema.Draft202012Validator(schema())
+    problems = sorted(
+        validator.iter_errors(document),
+        key=lambda each: (each.validator != "additionalProperties", [str(part) for part in each.path]),
+    )
+    if problems:
+        raise _told(problems[0], where)
+
+
+def _numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in a document with its field."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _numbers(each, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _numbers(each, path)
+
+
+def _told(problem: ValidationError, where: _Where) -> Misuse:
+    """A validation error as a sentence with the field and the fix."""
+    path = [str(part) for part in problem.absolute_path]
+    value, rule, bound = problem.instance, problem.validator, problem.validator_value
+    fragment: dict[str, Any] = dict(problem.schema) if isinstance(problem.schema, Mapping) else {}
+    about = fragment.get("description", "")
+    if rule == "additionalProperties" and isinstance(value, dict):
+        known = list(fragment.get("properties", {}))
+        word = sorted(set(value) - set(known))[0]
+        field = ".".join([*path, word])
+        return Misuse("there is no such field", source=where(field), field=field, fix=suggestion(word, known))
+    if rule == "required" and isinstance(value, dict):
+        missing = next(name for name in _texts(bound) if name not in value)
+        field = ".".join([*path, missing])
+        return Misuse("is missing", source=where(field), field=field, fix=f"Add {field}.")
+    field = ".".join(path)
+    if rule == "enum":
+        known = [str(each) for each in _texts(bound)]
+        wrong = f"{value!r} is none of the choices"
+        return Misuse(wrong, source=where(field), field=field, fix=suggestion(str(value), known))
+    return Misuse(_complaint(rule, value, bound), source=where(field), field=field, fix=about)
+
+
+def _complaint(rule: Any, value: Any, bound: Any) -> str:
+    if rule in ("minimum", "exclusiveMinimum"):
+        return (
+            f"{value!r} is too small; it must be {'above' if rule.startswith('ex') else 'at least'} {bound}"
+        )
+    if rule in ("maximum", "exclusiveMaximum"):
+        return f"{value!r} is too large; it must be at most {bound}"
+    if rule == "type":
+        kinds = {"integer": "whole number", "object": "table", "array": "list", "string": "text"}
+        allowed = [kinds.get(each, each) for each in ([bound] if isinstance(bound, str) else _texts(bound))]
+        return f"{value!r} is no {' and no '.join(allowed)}"
+    if rule in ("minLength", "pattern"):
+        return f"{value!r} will not do"
+    return f"{value!r} breaks the rule {rule}"
+
+
+def _texts(value: Any) -> Sequence[str]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _check_together(spec: TrainSpec, where: _Where) -> None:
+    """Raise Misuse for fields that are right alone and wrong together."""
+    if spec.staleness and spec.consistency != "stale_synchronous":
+        raise Misuse(
+            f"has no meaning when consistency is {spec.consistency!r}",
+            source=where("staleness"),
+            field="staleness",
+            fix='Set consistency = "stale_synchronous", or leave staleness out.',
+        )
+    if spec.workers.count > spec.parts:
+        raise Misuse(
+            f"{spec.workers.count} workers would share {spec.parts} parts of the data, and some would idle",
+            source=where("workers.count"),
+            field="workers.count",
+            fix="Raise parts, or ask for fewer workers.",
+        )
+    if spec.workers.gpu_kind and not spec.workers.gpus:
+        raise Misuse(
+            f"a kind of GPU ({spec.workers.gpu_kind}) without a number of them",
+            source=where("workers.gpus"),
+            field="workers.gpus",
+            fix="Set workers.gpus = 1, or leave gpu_kind out.",
+        )
+    if spec.provider.kind == "simulated" and spec.runtime == "inline":
+        raise Misuse(
+            "a simulated provider's work is a speed model, which no runtime runs",
+            source=where("runtime"),
+            field="runtime",
+            fix='Leave runtime out, or set provider.kind = "local".',
+        )

@@ -1,0 +1,173 @@
+"""A state at rest: plain arrays and a header of plain JSON values; who keeps it on disk is not our affair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from tradewind.errors import Corrupt, Misuse
+from tradewind.state.consistency import Consistency
+from tradewind.state.partition import Routing, partitions_of, range_bounds
+from tradewind.state.table import Layout
+
+FORMAT = 1
+"""The version of what `Snapshot.header` and the names of its arrays mean."""
+
+
+class WorkerRecord(Struct, frozen=True):
+    """Where a logical worker stood."""
+
+    clock: int
+    """Batches of its part that are in the tables: the durable read cursor."""
+    sequence: int
+    """Pushes of the next batch that are in as well; 0 in bulk-synchronous mode."""
+    left: bool = False
+    """Whether it had finished its part."""
+    forsaken: bool = False
+    """Whether it was given up."""
+
+
+class Header(Struct, frozen=True):
+    """What of a state is not an array."""
+
+    version: int
+    epoch: int
+    rounds: int
+    """Bulk-synchronous rounds that are in."""
+    consistency: Consistency
+    partitions: int
+    owned: tuple[int, ...]
+    """The partitions that the arrays hold."""
+    tables: tuple[Layout, ...]
+    workers: tuple[WorkerRecord, ...]
+    pushes: int
+    """Pushes taken in since the job began."""
+    config: dict[str, Any] = {}
+    """The caller's own: the job's settings, the schema of its data."""
+
+
+class Snapshot(Struct, frozen=True, eq=False):
+    """All of a state, or one server's part of it.
+
+    The arrays of table k are `k/values`, `k/slot.NAME`, and for a sparse table `k/rows` and `k/default`; a
+    dense table's rows lie partition after partition, (rows, width).
+    """
+
+    header: Header
+    arrays: dict[str, NDArray[Any]]
+
+    def plain(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """The arrays, and the header as plain JSON values."""
+        return self.arrays, msgspec.to_builtins(self.header)
+
+    def positions(self) -> tuple[int, ...]:
+        """Every worker's read cursor: the batches of its part that are in."""
+        return tuple(worker.clock for worker in self.header.workers)
+
+
+def snapshot_of(arrays: dict[str, NDArray[Any]], header: dict[str, Any]) -> Snapshot:
+    """The snapshot that `plain` took apart; Corrupt if it is none, Misuse if a later version wrote it."""
+    version = header.get("version")
+    if isinstance(version, int) and version > FORMAT:
+        raise Misuse(
+            f"a snapshot of format {version}; this Tradewind reads up to {FORMAT}",
+            field="version",
+            fix="Use the newer version that wrote it.",
+        )
+    try:
+        head = msgspec.convert(header, Header)
+    except msgspec.ValidationError as problem:
+        raise Corrupt(f"this is no snapshot of a state: {problem}") from problem
+    for layout in head.tables:
+        names = {f"{layout.key}/values"} | ({f"{layout.key}/rows"} if layout.sparse else set())
+        for name in names:
+            if name not in arrays:
+                raise Corrupt(f"the snapshot lacks the array {name}")
+        values = arrays[f"{layout.key}/values"]
+        if str(values.dtype) != layout.dtype or values.ndim != 2 or values.shape[1] != layout.width:
+            raise Corrupt(f"{layout.key} is {values.dtype} {values.shape}, its header says {layout}")
+        if not layout.sparse:
+            sizes = np.diff(range_bounds(layout.rows, head.partitions))
+            rows = int(sizes[list(head.owned)].sum())
+            if len(values) != rows:
+                raise Corrupt(f"{layout.key} has {len(values)} rows, its header says {rows}")
+    return Snapshot(head, dict(arrays))
+
+
+def merged(parts: Sequence[Snapshot]) -> Snapshot:
+    """One snapshot of all servers' parts.
+
+    Misuse if they are not of one moment: of different epochs, rounds or positions. Bulk-synchronous servers
+    are cut at one round; others must be paused at the end of a clock first.
+    """
+    if not parts:
+        raise Misuse("no parts to merge", field="parts", fix="Give every server's snapshot.")
+    first = parts[0].header
+    for part in parts[1:]:
+        head = part.header
+        if (head.epoch, head.rounds, head.workers) != (first.epoch, first.rounds, first.workers) or [
+            each.key for each in head.tables
+        ] != [each.key for each in first.tables]:
+            raise Misuse(
+                "the servers' snapshots are of different moments",
+                field="parts",
+                fix="Take them at one round, or after every worker has paused.",
+            )
+    owned = sorted(p for part in parts for p in part.header.owned)
+    if owned != list(range(first.partitions)):
+        raise Misuse("partitions are missing or twice", field="parts", fix="Give every server's snapshot once.")
+    arrays: dict[str, NDArray[Any]] = {}
+    for layout in first.tables:
+        names = [name for name in parts[0].arrays if name.rpartition("/")[0] == layout.key]
+        if layout.sparse:
+            rows = np.concatenate([part.arrays[f"{layout.key}/rows"] for part in parts])
+            order = np.argsort(rows, kind="stable")
+            for name in names:
+                whole = np.concatenate([part.arrays[name] for part in parts])
+                arrays[name] = (
+                    parts[0].arrays[name] if name.endswith("/default") else np.ascontiguousarray(whole[order])
+                )
+            continue
+        bounds = range_bounds(layout.rows, first.partitions)
+        for name in names:
+            like = parts[0].arrays[name]
+            out = np.empty((layout.rows, layout.width), like.dtype)
+            for part in parts:
+                at = 0
+                for p in part.header.owned:
+                    size = int(bounds[p + 1] - bounds[p])
+                    out[bounds[p] : bounds[p + 1]] = part.arrays[name][at : at + size]
+                    at += size
+            arrays[name] = out
+    head = msgspec.structs.replace(
+        first, owned=tuple(range(first.partitions)), pushes=sum(part.header.pushes for part in parts)
+    )
+    return Snapshot(head, arrays)
+
+
+def parted(whole: Snapshot, routing: Routing) -> list[Snapshot]:
+    """One snapshot a server, of a whole one; the opposite of `merged`."""
+    head = whole.header
+    if len(routing.owners) != head.partitions or head.owned != tuple(range(head.partitions)):
+        raise Misuse("the routing does not fit the snapshot", field="routing", fix="Use its partitions.")
+    parts = []
+    for server in range(routing.servers):
+        owned = routing.owned(server)
+        mine = np.zeros(head.partitions, bool)
+        mine[list(owned)] = True
+        arrays: dict[str, NDArray[Any]] = {}
+        for layout in head.tables:
+            names = [name for name in whole.arrays if name.rpartition("/")[0] == layout.key]
+            rows = whole.arrays[f"{layout.key}/rows"] if layout.sparse else np.arange(layout.rows)
+            keep = mine[partitions_of(rows, layout.rows, head.partitions, layout.sparse)]
+            for name in names:
+                array = whole.arrays[name]
+                arrays[name] = array if name.endswith("/default") else np.ascontiguousarray(array[keep])
+        pushes = head.pushes if server == 0 else 0
+        parts.append(Snapshot(msgspec.structs.replace(head, owned=owned, pushes=pushes), arrays))
+    return parts

@@ -1,0 +1,1 @@
+"""How messages travel between the clients and the servers of a state."""

@@ -1,0 +1,394 @@
+"""A job's learning as real tasks on leases: one for the state, one for each logical worker.
+
+AgileML stage 1 (Harlap et al., EuroSys 2017, section 3): the state is served from a lease that cannot be
+revoked, the workers are on leases that can, keep nothing that is not in the state, and are hosted elsewhere
+when theirs are warned or lost. A lease takes part once its first task has read the data, so nobody waits for
+a newcomer; and a worker that moves is taken over by its new host at the end of a clock.
+
+What is asked of the state's server goes through `StateLink`, which blocks, and so is asked in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+from msgspec import Struct, to_builtins
+
+from tradewind import clock
+from tradewind.errors import TradewindError, Unreachable
+from tradewind.market.leases import Lease, LeaseId, Revocation
+from tradewind.runtimes.interface import Runtime, Task, TaskEnd, TaskState
+from tradewind.training.elastic.placement import place
+from tradewind.training.elastic.work import STATE, Broken, Change, Finished, Joined, Saved, Stranded
+from tradewind.training.job import Job
+from tradewind.training.view import Progress
+
+POLL = 0.2
+"""Seconds of the wall's time between two looks at the state's server."""
+GRACE = 10.0
+"""Seconds of the wall's time that a task which was asked to leave has to end its clock."""
+MOST_FAILURES = 3
+"""Failures of one task, without any progress between, after which the job is broken."""
+
+
+class StateStatus(Struct, frozen=True):
+    """What the state's server says of itself."""
+
+    clocks: tuple[int, ...]
+    """Batches done, by logical worker."""
+    hosted: tuple[int, ...]
+    """How many hosts each logical worker has had."""
+    left: tuple[bool, ...]
+    """Whether the logical worker has finished its part."""
+    loss: float
+    """The sum of the losses of all rows read."""
+    weight: float
+    """The weight of all rows read."""
+
+
+class StateLink(Protocol):
+    """The line to the state's server. Every call blocks, for a stated time at most."""
+
+    def status(self) -> StateStatus:
+        """How far the workers are; Unreachable if the server does not answer."""
+        ...
+
+    def save(self) -> int:
+        """Make a durable snapshot; the rows in it. Unreachable if the server does not answer."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the line; may be called twice."""
+        ...
+
+
+class _Hosting:
+    """One task that hosts a logical worker, from the order to start it until its end."""
+
+    def __init__(self, task: str, worker: int, lease: LeaseId) -> None:
+        self.task, self.worker, self.lease = task, worker, lease
+        self.accepted = False
+        self.leaving = False
+
+
+class ProcessWork:
+    """The `Work` of a job, done by tasks of a runtime.
+
+    `state_task` and `worker_task` say which module runs and with what arguments; `total` is the rows to read
+    over all epochs, `rows_done` turns the workers' clocks into rows. `speeds` gives a lease's relative speed.
+    `rate` and `startup` are the estimates that `progress` gives until they are measured: rows a vCPU-second,
+    and seconds, both of market time. `snapshot_every` is in seconds of market time.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        runtime: Runtime,
+        link: StateLink,
+        *,
+        address: str,
+        restored: bool,
+        arguments: Mapping[str, Any],
+        total: float,
+        rows_done: Callable[[tuple[int, ...]], float],
+        speeds: Callable[[Lease], float],
+        rate: float,
+        startup: float,
+        snapshot_every: float,
+    ) -> None:
+        self._job, self._runtime, self._link = job, runtime, link
+        self._arguments = {**arguments, "job": to_builtins(job), "address": address}
+        self._restored = restored
+        self._total, self._rows_done, self._speeds = total, rows_done, speeds
+        self._rate, self._startup = rate, startup
+        self._snapshot_every = snapshot_every
+        self._changes: asyncio.Queue[Change] = asyncio.Queue()
+        self._background: set[asyncio.Task[None]] = set()
+        self._leases: dict[LeaseId, Lease] = {}
+        """Work leases that are ours and not warned."""
+        self._joined: dict[LeaseId, float] = {}
+        self._ready: set[LeaseId] = set()
+        self._state_lease: Lease | None = None
+        self._state_task: str | None = None
+        self._serving = False
+        self._hostings: dict[str, _Hosting] = {}
+        self._host: dict[int, _Hosting] = {}
+        """The latest task of each logical worker."""
+        self._failures: dict[str, int] = {}
+        self._numbers = 0
+        self._status: StateStatus | None = None
+        self._windows: list[tuple[float, float, float, float]] = []
+        """Recent (moment, rows, loss, weight)."""
+        self._done = self._saved = 0.0
+        self._over = False
+        self._closed = False
+
+    async def open(self) -> None:
+        """Begin to listen for the ends of tasks and to look at the state's server."""
+        self._keep(self._hear_ends())
+        self._keep(self._watch())
+
+    def join(self, lease: Lease) -> None:
+        """Use this lease from now on."""
+        self._joined[lease.id] = clock.now()
+        if lease.purpose == STATE:
+            self._state_lease = lease
+            self._start_state()
+        else:
+            self._leases[lease.id] = lease
+            self._keep(self._prepare(lease))
+
+    def warn(self, revocation: Revocation) -> None:
+        """A lease will be revoked. Its tasks got the notice themselves; their workers are hosted elsewhere."""
+        self._give_up(revocation.lease)
+
+    async def drain(self, lease: LeaseId) -> None:
+        """Move the workers off a lease and wait until its tasks have left, `GRACE` at most."""
+        self._give_up(lease)
+        mine = [each for each in self._hostings.values() if each.lease == lease]
+        for hosting in mine:
+            self._ask_to_leave(hosting)
+        due = clock.now() + GRACE * clock.speed()
+        while any(each.task in self._hostings for each in mine) and clock.now() < due:
+            await asyncio.sleep(POLL / 4 * clock.speed())
+        if self._state_lease is not None and self._state_lease.id == lease:
+            await self._save()
+            self._state_lease = None
+
+    def lost(self, lease: LeaseId) -> None:
+        """A lease is gone."""
+        self._give_up(lease)
+        if self._state_lease is not None and self._state_lease.id == lease:
+            self._state_lease, self._state_task, self._serving = None, None, False
+
+    def progress(self) -> Progress:
+        """The latest known."""
+        return Progress(self._done, self._total, self._saved, self._rate, self._startup)
+
+    def loss(self) -> float | None:
+        """The mean loss over the last few looks at the server."""
+        if not self._windows:
+            return None
+        first, last = self._windows[0], self._windows[-1]
+        weight = last[3] - first[3]
+        if weight > 0:
+            return (last[2] - first[2]) / weight
+        return last[2] / last[3] if last[3] > 0 else None
+
+    async def next_change(self) -> Change:
+        """Wait for the next change."""
+        return await self._changes.get()
+
+    async def pause(self) -> None:
+        """Take a snapshot and stop every task."""
+        self._over = True
+        await self._save()
+        await self._stop_all()
+
+    async def close(self) -> None:
+        """Stop everything and let go of it."""
+        if self._closed:
+            return
+        self._closed = self._over = True
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._runtime.close()
+        self._link.close()
+
+    # the state
+
+    def _start_state(self) -> None:
+        if self._state_lease is None or self._over:
+            return
+        self._state_task = self._name("state")
+        arguments = {**self._arguments, "restore": self._restored}
+        task = Task(self._state_task, "tradewind.training.state_host", arguments)
+        self._keep(self._start_on(self._state_lease, task))
+
+    async def _watch(self) -> None:
+        """Look at the state's server again and again; say what changed."""
+        saved_at = clock.now()
+        while not self._over:
+            await asyncio.sleep(POLL * clock.speed())
+            if self._state_task is None:
+                continue
+            try:
+                status = await asyncio.to_thread(self._link.status)
+            except Unreachable:
+                continue  # it is starting, or its task's end will be told; one silence means nothing
+            self._take_in(status)
+            if not self._serving:
+                self._serving = self._restored = True
+                if self._state_lease is not None:
+                    self._changes.put_nowait(Joined(self._state_lease.id))
+                await self._save()  # from here on there is always something to go back to
+                saved_at = clock.now()
+            if all(status.left):
+                await self._save()
+                self._over = True
+                await self._stop_all()
+                self._changes.put_nowait(Finished())
+                return
+            if clock.now() - saved_at >= self._snapshot_every:
+                await self._save()
+                saved_at = clock.now()
+            self._arrange()
+
+    def _take_in(self, status: StateStatus) -> None:
+        before, self._status = self._status, status
+        self._done = self._rows_done(status.clocks)
+        if before is None or before.clocks != status.clocks:
+            self._failures.clear()
+            self._windows.append((clock.now(), self._done, status.loss, status.weight))
+            del self._windows[:-20]
+        if len(self._windows) == 20:
+            first, last = self._windows[0], self._windows[-1]
+            working = {each.lease for each in self._host.values() if each.accepted}
+            vcpus = sum(
+                lease.instance.type.resources.vcpus for lease in self._leases.values() if lease.id in working
+            )
+            if vcpus and last[0] > first[0] and last[1] > first[1]:
+                self._rate = (last[1] - first[1]) / (last[0] - first[0]) / vcpus
+
+    async def _save(self) -> None:
+        if not self._serving:
+            return
+        try:
+            saved = await asyncio.to_thread(self._link.save)
+        except Unreachable:
+            return  # the last snapshot stands
+        self._saved = float(saved)
+        self._changes.put_nowait(Saved(self._saved))
+
+    # the workers
+
+    async def _prepare(self, lease: Lease) -> None:
+        """Have the data read on a new lease before any worker is moved there."""
+        name = self._name(f"prepare-{lease.id}")
+        await self._start_on(lease, Task(name, "tradewind.training.data_host", dict(self._arguments)))
+
+    def _prepared(self, lease: LeaseId) -> None:
+        if lease in self._leases:
+            self._ready.add(lease)
+            self._startup = clock.now() - self._joined[lease]
+            self._changes.put_nowait(Joined(lease))
+            self._arrange()
+
+    def _arrange(self) -> None:
+        """Start a host for every worker that should be elsewhere than it is."""
+        if not self._serving or self._over or self._status is None:
+            return
+        working = [worker for worker, left in enumerate(self._status.left) if not left]
+        speeds = {lease: self._speeds(self._leases[lease]) for lease in self._ready if lease in self._leases}
+        current: dict[LeaseId, list[int]] = {}
+        for worker, hosting in self._host.items():
+            if hosting.task in self._hostings and not hosting.leaving:
+                current.setdefault(hosting.lease, []).append(worker)
+        for lease, workers in place(current, speeds, working).items():
+            for worker in workers:
+                there = self._host.get(worker)
+                if there is not None and there.task in self._hostings and not there.leaving:
+                    if there.lease == lease:
+                        continue
+                    if not there.accepted:
+                        continue  # it has only just been sent elsewhere; it may move when it is there
+                self._keep(self._host_worker(worker, self._leases[lease], there))
+
+    async def _host_worker(self, worker: int, lease: Lease, former: _Hosting | None) -> None:
+        hosting = _Hosting(self._name(f"worker-{worker}"), worker, lease.id)
+        self._hostings[hosting.task] = self._host[worker] = hosting
+        arguments = {**self._arguments, "worker": worker}
+        if not await self._start_on(lease, Task(hosting.task, "tradewind.training.worker", arguments)):
+            self._hostings.pop(hosting.task, None)
+            return
+        hosting.accepted = True
+        if former is not None and former.task in self._hostings:
+            self._ask_to_leave(former)
+
+    async def _start_on(self, lease: Lease, task: Task) -> bool:
+        try:
+            await self._runtime.start(lease, task)
+        except Unreachable as silence:
+            if lease.id in self._leases or (self._state_lease is not None and lease.id == self._state_lease.id):
+                self._changes.put_nowait(Stranded(lease.id, str(silence)))
+                self._give_up(lease.id)
+            return False
+        except TradewindError as problem:
+            self._changes.put_nowait(Broken(str(problem)))
+            return False
+        return True
+
+    def _ask_to_leave(self, hosting: _Hosting) -> None:
+        hosting.leaving = True
+        self._keep(self._runtime.stop(hosting.task, GRACE))
+
+    def _give_up(self, lease: LeaseId) -> None:
+        """Put no more on a lease, and host its workers elsewhere."""
+        self._leases.pop(lease, None)
+        self._ready.discard(lease)
+        for hosting in self._hostings.values():
+            if hosting.lease == lease:
+                hosting.leaving = True
+        self._arrange()
+
+    # the ends of tasks
+
+    async def _hear_ends(self) -> None:
+        while True:
+            self._ended(await self._runtime.next_end())
+
+    def _ended(self, end: TaskEnd) -> None:
+        hosting = self._hostings.pop(end.task, None)
+        if self._over:
+            return
+        if end.task == self._state_task:
+            self._serving, self._state_task = False, None
+            if end.state is TaskState.FAILED and self._failed("state", end.reason):
+                return
+            if end.state is not TaskState.LOST:
+                self._start_state()
+        elif end.task.startswith("prepare-"):
+            lease = LeaseId(end.task.removeprefix("prepare-").rpartition(".")[0])
+            if end.state is TaskState.DONE:
+                self._prepared(lease)
+            elif end.state is TaskState.FAILED and not self._failed("prepare", end.reason):
+                self._changes.put_nowait(Stranded(lease, end.reason))
+                self._give_up(lease)
+        elif hosting is not None:
+            if end.state is TaskState.FAILED and not hosting.leaving:
+                self._failed(f"worker-{hosting.worker}", end.reason)
+            # A part that is finished shows in the next look at the server; any other worker is hosted again.
+
+    def _failed(self, what: str, reason: str) -> bool:
+        """Count a failure; True if it was one too many and the job is broken."""
+        self._failures[what] = self._failures.get(what, 0) + 1
+        if self._failures[what] < MOST_FAILURES:
+            return False
+        self._over = True
+        self._changes.put_nowait(Broken(f"{what} failed {MOST_FAILURES} times without progress: {reason}"))
+        return True
+
+    async def _stop_all(self) -> None:
+        tasks = [*self._hostings, *([self._state_task] if self._state_task else [])]
+        for task in tasks:
+            with contextlib.suppress(TradewindError):
+                await self._runtime.stop(task, GRACE)
+
+    def _name(self, what: str) -> str:
+        self._numbers += 1
+        return f"{what}.{self._numbers}"
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._settle)
+
+    def _settle(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (problem := task.exception()) is not None and not self._closed:
+            self._over = True
+            self._changes.put_nowait(Broken(f"{type(problem).__name__}: {problem}"))

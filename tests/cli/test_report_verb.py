@@ -1,0 +1,48 @@
+import json
+
+import pytest
+
+from tradewind.cli.main import main
+from tradewind.data.runs import RunIndex
+
+
+def ask(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = main(["report", *arguments])
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+@pytest.fixture
+def run(tmp_path, write_run):
+    folder = tmp_path / "adult-1"
+    folder.mkdir()
+    write_run(folder / "journal.sqlite")
+    return folder
+
+
+def test_the_report_of_a_folder(capsys, run):
+    code, out, _ = ask(capsys, str(run))
+    assert code == 0 and "a small run: done; 3 decisions, 1 revocations" in out
+    assert "p2 is cheapest at $0.27" in (run / "report.html").read_text()
+
+
+def test_the_report_of_a_journal_to_a_file_as_json(capsys, run, tmp_path):
+    target = tmp_path / "out" / "r.html"
+    code, out, _ = ask(capsys, str(run / "journal.sqlite"), "--to", str(target), "--json")
+    told = json.loads(out)
+    assert code == 0 and told["report"] == str(target) and target.exists()
+    assert told["revocations"] == 1 and told["cost"] == pytest.approx(0.57) and told["decisions"] == 3
+
+
+def test_the_latest_of_the_record(capsys, run):
+    RunIndex(run.parent).begin("adult", "{}", run)
+    code, out, _ = ask(capsys, "--out", str(run.parent))
+    assert code == 0 and str(run / "report.html") in out
+
+
+def test_misuse_leaves_nothing(capsys, tmp_path):
+    (tmp_path / "note.txt").write_text("x")
+    for what in ("absent", str(tmp_path), str(tmp_path / "note.txt")):
+        code, out, err = ask(capsys, what, "--out", str(tmp_path))
+        assert code == 2 and "journal" in err and not out
+    assert [each.name for each in tmp_path.iterdir()] == ["note.txt"]

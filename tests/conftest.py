@@ -1,0 +1,40 @@
+"""What every test may ask for."""
+
+import importlib
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the numeric libraries' threads from fighting over the cores."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of recorded data that the repository does not carry; it may not exist."""
+    return Path(os.environ.get("TRADEWIND_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def bench_data(data_root):
+    """A function from a relative name to a path; it skips the test, naming the file, where that is absent."""
+
+    def find(name: str) -> Path:
+        path = data_root / name
+        if not path.exists():
+            pytest.skip(f"{path} is not here; set TRADEWIND_DATA")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def write_run():
+    """A function that writes the journal of a small run to a path; see `small_run.write_run`."""
+    # Imported here, so that a test of one module does not load the rest.
+    return importlib.import_module("small_run").write_run
