@@ -27,18 +27,7 @@ HOMES = {
     "View": "market/views.py",
     "Decision": "market/decisions.py",
 }
-OTHER_WORDS = {
-    "Flavour",
-    "Sku",
-    "SKU",
-    "Node",
-    "VM",
-    "Host",
-    "Allocation",
-    "Reservation",
-    "Preemption",
-    "Eviction",
-}
+OTHER_WORDS = {"Flavour", "Sku", "SKU", "Allocation", "Reservation", "Preemption", "Eviction"}
 PURE = ("errors.py", "market/", "estimates/", "algorithms/", "control/policy.py", "training/")
 SHELLS = {
     "training/elastic/controller.py": "the loop of the area",

@@ -11,7 +11,6 @@ from tradewind.market.instances import Pool
 from tradewind.market.leases import LeaseId
 from tradewind.market.offers import Terms
 
-
 _EXACT = Context(prec=60)
 """Room for any sum of amounts of 28 digits, so that no sum is rounded, and its order does not matter."""
 

@@ -158,6 +158,16 @@ class Engine:
 
     # workers
 
+    def claim(self, worker: int) -> int | None:
+        """Draw a tenure for a new host of the worker, which fences the last; None if the worker was given up."""
+        record = self._worker(worker)
+        if record.forsaken:
+            return None
+        record.tenure += 1
+        record.hosted = False
+        self.turn += 1
+        return record.tenure
+
     def host(self, worker: int, tenure: int | None = None) -> Position | None:
         """A process takes a worker over; everything that earlier hosts send from now on is fenced.
 
@@ -170,6 +180,7 @@ class Engine:
         if tenure < record.tenure or record.forsaken:
             return None
         record.tenure, record.hosted = tenure, True
+        self.turn += 1
         if alone:
             return self.settle(worker, tenure)
         return self.position(worker)
@@ -202,10 +213,6 @@ class Engine:
         if record.arrived:
             return Position(worker, self.epoch, record.clock + 1, 0)
         return Position(worker, self.epoch, record.clock, record.sequence)
-
-    def tenure(self, worker: int) -> int:
-        """How many hosts the worker has had."""
-        return self._worker(worker).tenure
 
     def current(self, worker: int, epoch: int, tenure: int | None) -> bool:
         """Whether a message of that epoch and tenure still counts (None: not to be told by tenure)."""
@@ -272,6 +279,7 @@ class Engine:
             record = self._worker(worker)
             if not isinstance(tenures, Mapping) or record.tenure <= tenures[worker]:
                 record.hosted = False
+        self.turn += 1
 
     def forsake(self, worker: int) -> None:
         """Give the worker up for good, with the rest of its data: nobody waits for it, what it staged is dropped."""
@@ -312,20 +320,24 @@ class Engine:
         """Begin a new epoch: all hosts are fenced and must take their workers over again. Staged pushes go."""
         self.epoch += 1
         for record in self._workers:
-            record.hosted = False
-            if not record.arrived or not self._bulk:
-                pass
-            record.arrived = False
-            record.staged.clear()
+            record.hosted = record.arrived = False
             if self._bulk:
+                record.left = record.left and not record.staged
                 record.sequence = 0
+            record.staged.clear()
         self.turn += 1
         return self.epoch
 
     def snapshot(self) -> Snapshot:
         """All that lies here, at this moment; in bulk-synchronous mode, at the end of the last round."""
         workers = tuple(
-            WorkerRecord(each.clock, 0 if self._bulk else each.sequence, each.left, each.forsaken)
+            # one that left in a round that is not over will have to do its last batch again
+            WorkerRecord(
+                each.clock,
+                0 if self._bulk else each.sequence,
+                each.left and not each.staged,
+                each.forsaken,
+            )
             for each in self._workers
         )
         arrays = {

@@ -99,6 +99,10 @@ def snapshot_of(arrays: dict[str, NDArray[Any]], header: dict[str, Any]) -> Snap
     return Snapshot(head, dict(arrays))
 
 
+def _positions(head: Header) -> list[tuple[int, int, bool]]:
+    return [(each.clock, each.sequence, each.forsaken) for each in head.workers]
+
+
 def merged(parts: Sequence[Snapshot]) -> Snapshot:
     """One snapshot of all servers' parts.
 
@@ -110,9 +114,9 @@ def merged(parts: Sequence[Snapshot]) -> Snapshot:
     first = parts[0].header
     for part in parts[1:]:
         head = part.header
-        if (head.epoch, head.rounds, head.workers) != (first.epoch, first.rounds, first.workers) or [
-            each.key for each in head.tables
-        ] != [each.key for each in first.tables]:
+        if (head.epoch, head.rounds, _positions(head)) != (first.epoch, first.rounds, _positions(first)) or (
+            [each.key for each in head.tables] != [each.key for each in first.tables]
+        ):
             raise Misuse(
                 "the servers' snapshots are of different moments",
                 field="parts",
@@ -144,8 +148,16 @@ def merged(parts: Sequence[Snapshot]) -> Snapshot:
                     out[bounds[p] : bounds[p + 1]] = part.arrays[name][at : at + size]
                     at += size
             arrays[name] = out
+    # a worker whose leaving is not known everywhere is hosted once more, finds nothing to do, and leaves
+    workers = tuple(
+        msgspec.structs.replace(each[0], left=all(record.left for record in each))
+        for each in zip(*(part.header.workers for part in parts), strict=True)
+    )
     head = msgspec.structs.replace(
-        first, owned=tuple(range(first.partitions)), pushes=sum(part.header.pushes for part in parts)
+        first,
+        owned=tuple(range(first.partitions)),
+        workers=workers,
+        pushes=max(part.header.pushes for part in parts),
     )
     return Snapshot(head, arrays)
 
@@ -168,6 +180,5 @@ def parted(whole: Snapshot, routing: Routing) -> list[Snapshot]:
             for name in names:
                 array = whole.arrays[name]
                 arrays[name] = array if name.endswith("/default") else np.ascontiguousarray(array[keep])
-        pushes = head.pushes if server == 0 else 0
-        parts.append(Snapshot(msgspec.structs.replace(head, owned=owned, pushes=pushes), arrays))
+        parts.append(Snapshot(msgspec.structs.replace(head, owned=owned), arrays))
     return parts

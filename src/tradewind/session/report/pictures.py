@@ -224,7 +224,7 @@ def _day(moment: float) -> float:
 
 
 def _kept(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which of many points to draw: of each stretch the first, the least and the greatest; no peak is lost."""
+    """Which of many points to draw: each stretch's first, least and greatest, so that no peak is lost."""
     if len(values) <= _MOST_POINTS:
         return np.arange(len(values))
     size = -(-3 * len(values) // _MOST_POINTS)

@@ -11,12 +11,9 @@ from tradewind.market.demands import Demand
 from tradewind.market.instances import Pool
 from tradewind.market.leases import Lease
 from tradewind.market.offers import Bid, Offer, Terms
+from tradewind.training.elastic.work import STATE, WORK
 from tradewind.training.view import Goal, Progress, TrainingView
 
-STATE = "state"
-"""The purpose of a lease that hosts the servers of the state."""
-WORK = "work"
-"""The purpose of a lease that hosts workers."""
 REST = 7 * 86_400.0
 """Seconds until a policy that waits for nothing is asked again."""
 RETRY = 60.0

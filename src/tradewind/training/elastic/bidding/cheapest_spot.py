@@ -1,4 +1,4 @@
-"""Workers on the cheapest spot pools, on demand only where spot is dearer, gone, or too risky for the deadline."""
+"""Workers on the cheapest spot pools; on demand where spot is dearer, gone, or too risky for the deadline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tradewind.training.view import TrainingView
 
 
 _SOON = 30.0
-"""Seconds before the latest moment that count as there: a moment that recedes is not asked for twice a second."""
+"""Seconds before the latest moment that count as there: it recedes, and is not to be chased by the second."""
 
 
 class KnownPool(Struct, frozen=True):
@@ -151,7 +151,8 @@ class CheapestSpot:
         if going:
             words.append(f"{len(going)} workers leave {_places(going)} for cheaper work.")
         words += [
-            f"{number} workers go to {each.offer.pool} on spot at {each.offer.price.per_hour:.4f} USD an hour."
+            f"{number} workers go to {each.offer.pool} on spot at {each.offer.price.per_hour:.4f} "
+            "USD an hour."
             for each, number in spot_plan
         ]
         words += [

@@ -11,6 +11,7 @@ from tradewind.market.leases import Lease
 from tradewind.market.offers import Terms
 from tradewind.training.elastic.bidding import candidates as offered
 from tradewind.training.elastic.bidding.candidates import Candidate
+from tradewind.training.elastic.work import WORK
 from tradewind.training.view import TrainingView
 
 
@@ -55,7 +56,7 @@ class CheckpointRestart:
         now, count = view.market.now, view.goal.workers.count
         spot = offered.candidates(view.market.offers, view.goal, Terms.SPOT)
         steady = offered.candidates(view.market.offers, view.goal, Terms.ON_DEMAND)
-        held = [lease for lease in view.market.leases if lease.purpose == offered.WORK]
+        held = [lease for lease in view.market.leases if lease.purpose == WORK]
         missing = count - len(held)
         ask = steady[0].unit if steady else math.inf
         spot = [each for each in spot if each.unit < ask and self._allowed(each, view)]
@@ -65,9 +66,7 @@ class CheckpointRestart:
             if not (steadily and whole and whole[0].unit < self.back_below * ask):
                 reason = f"All {len(held)} workers run on {_place(held[0])}; nothing to do."
                 return Decision((), reason, now + offered.REST, self._watch(view, ask, steadily)), memory
-            missing, held_here = count, held
-            actions: list[Action] = offered.release(held_here)
-            return self._move(view, whole[0], count, actions, len(held_here), ask), memory
+            return self._move(view, whole[0], count, offered.release(held), len(held), ask), memory
         best = self._best([*spot, *steady], held, count)
         if best is None:
             reason = f"{missing} of {count} workers are missing and no single pool has room for all."
@@ -84,14 +83,14 @@ class CheckpointRestart:
         actions = [*actions, offered.take(best, number, limit)]
         terms = "on spot" if spot else "on demand"
         reason = (
-            f"{number} workers go to {best.offer.pool} {terms} at {best.offer.price.per_hour:.4f} USD an hour, "
-            f"{going} leave; the job goes on from its last checkpoint (one every {self.interval:.0f} s)."
+            f"{number} workers go to {best.offer.pool} {terms} at {best.offer.price.per_hour:.4f} USD an "
+            f"hour, {going} leave; the job goes on from its last checkpoint (one every {self.interval:.0f} s)."
         )
         watch = () if spot else self._watch(view, ask, True)
         return Decision(tuple(actions), reason, view.market.now + offered.RETRY, watch)
 
     def _best(self, found: Sequence[Candidate], held: Sequence[Lease], count: int) -> Candidate | None:
-        """The cheapest pool with room for all workers, those that are there already counted; ours on a tie."""
+        """The cheapest pool with room for all workers, with those already there; ours on a tie."""
         fitting = []
         for each in found:
             here = sum(_same(lease, each) for lease in held)

@@ -1,0 +1,156 @@
+"""From a spec to the parts of a run: the market, the goal, the policy, the job and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from tradewind.algorithms.batch import Batch
+from tradewind.algorithms.interface import Algorithm
+from tradewind.algorithms.linear.learner import LinearLearner
+from tradewind.control.policy import AnyPolicy
+from tradewind.data.catalogs import aws_catalog
+from tradewind.data.recorded_histories import DEMO_START, history
+from tradewind.data.schemas import Labels
+from tradewind.data.streams import open_data
+from tradewind.data.stored import StoredData
+from tradewind.errors import Misuse, suggestion
+from tradewind.market.catalog import Catalog, region_of
+from tradewind.market.demands import Demand
+from tradewind.market.recorded import RecordedMarket
+from tradewind.market.resources import Resources
+from tradewind.session.spec import DataSpec, ProviderSpec, TrainSpec
+from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
+from tradewind.training.elastic.bidding.cheapest_spot import CheapestSpot
+from tradewind.training.elastic.bidding.on_demand import OnDemand
+from tradewind.training.job import Job, build_algorithm
+from tradewind.training.view import Goal
+
+POLICIES: Mapping[str, type] = {kind.name: kind for kind in (CheapestSpot, OnDemand, CheckpointRestart)}
+"""The bidding policies by the name that users write."""
+BOOT = {"local": 60.0, "simulated": 60.0}
+"""Seconds of market time that an instance is expected to take until it answers, where a spec says nothing."""
+
+
+class Material(Struct, frozen=True):
+    """What a job learns from, opened and checked."""
+
+    algorithm: Algorithm
+    train: StoredData
+    test: Batch | None
+
+
+def market_of(spec: ProviderSpec, catalog: Catalog | None = None) -> tuple[RecordedMarket, float]:
+    """The recorded market of a spec, and the moment at which the run begins in it."""
+    recorded = history(spec.history)
+    first = DEMO_START if spec.history == "demo" else recorded.start
+    start = first if spec.start is None else spec.start
+    if not recorded.start <= start < recorded.end:
+        raise Misuse(
+            f"nothing is recorded at that moment in {spec.history}",
+            field="provider.start",
+            fix=f"Choose one from {recorded.start:.0f} to {recorded.end:.0f} (seconds since 1970, UTC).",
+        )
+    catalog = aws_catalog() if catalog is None else catalog
+    regions = sorted({region_of(pool.zone) for pool in recorded.pools})
+    market = RecordedMarket(
+        recorded,
+        catalog,
+        boot=BOOT[spec.kind] if spec.boot is None else spec.boot,
+        notice=spec.notice,
+        on_demand=[region for region in regions if region in catalog.regions],
+    )
+    return market, start
+
+
+def goal_of(spec: TrainSpec, start: float) -> Goal:
+    """What the user asked for, with the deadline as a moment."""
+    asked, deadline = spec.workers, None if spec.deadline is None else start + spec.deadline
+    workers = Demand(
+        resources=Resources(
+            vcpus=asked.vcpus, memory_gib=asked.memory_gib, gpus=asked.gpus, gpu_kind=asked.gpu_kind
+        ),
+        count=asked.count,
+        deadline=deadline,
+        zones=asked.zones,
+        instance_types=asked.instance_types,
+    )
+    state = Demand(
+        resources=Resources(vcpus=spec.state.vcpus, memory_gib=spec.state.memory_gib),
+        count=1,
+        deadline=deadline,
+        instance_types=spec.state.instance_types,
+    )
+    return Goal(workers, state, deadline, spec.budget)
+
+
+def policy_of(spec: TrainSpec) -> AnyPolicy:
+    """The policy that a spec names; Misuse for an unknown name or argument."""
+    kind = POLICIES.get(spec.policy.name)
+    if kind is None:
+        raise Misuse(
+            f"there is no policy {spec.policy.name!r}",
+            field="policy",
+            fix=suggestion(spec.policy.name, POLICIES),
+        )
+    try:
+        policy: AnyPolicy = kind(**spec.policy.args)
+    except TypeError as problem:
+        raise Misuse(
+            f"{spec.policy.name} cannot be made: {problem}", field="policy.args", fix="Mend its arguments."
+        ) from problem
+    return policy
+
+
+def job_of(spec: TrainSpec) -> Job:
+    """The job as all its processes see it."""
+    return Job(
+        learner=spec.learner,
+        data=source_of(spec.data),
+        epochs=spec.epochs,
+        batch=spec.batch,
+        parts=spec.parts,
+        consistency=spec.consistency,
+        staleness=spec.staleness,
+        seed=spec.seed,
+    )
+
+
+def source_of(data: DataSpec) -> dict[str, Any]:
+    """The arguments of `open_data` for the rows to learn from, with paths that hold in every process."""
+    options: dict[str, Any] = {"source": _absolute(data.path), "format": data.format}
+    if data.label:
+        options["label"] = data.label
+    if data.features is not None:
+        options["features"] = data.features
+    return options
+
+
+def material_of(spec: TrainSpec, cache: Path | None) -> Material:
+    """The algorithm and the data, opened and checked against each other before anything is rented."""
+    algorithm = build_algorithm(spec.learner)
+    source = source_of(spec.data)
+    train = open_data(**source, cache=cache)
+    if not isinstance(train, StoredData):
+        raise Misuse(
+            "a stream that passes once cannot be read by several machines",
+            field="data",
+            fix="Save it to a file, or train in this process with runtime = 'inline'.",
+        )
+    if isinstance(algorithm, LinearLearner):
+        several = Labels.CLASSES if "softmax" in algorithm.loss else Labels.BINARY
+        train.check_labels(several if algorithm.classifies else Labels.NUMBER)
+    test = None
+    if spec.data.test is not None:
+        held = open_data(**{**source, "source": _absolute(spec.data.test), "features": train.schema.features})
+        held.schema.check_continues(train.schema, spec.data.test)
+        assert isinstance(held, StoredData)
+        test = held.whole()
+    return Material(algorithm, train, test)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).resolve()) if "://" not in path and Path(path).exists() else path

@@ -1,0 +1,121 @@
+"""One request at a time to one server, asked again until it is answered."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from tradewind.clock import stopwatch
+from tradewind.errors import Corrupt, Misuse, Permanent, TradewindError, Unreachable
+from tradewind.state.codec import RAW, Buffer, Codec, Packed, pack, unpack
+from tradewind.state.messages import Operation, Ping, Reply, Request, header, reply_of
+from tradewind.state.transport.interface import Channel
+
+
+class RolledBack(TradewindError):
+    """The state went back to a snapshot, or something was lost on the way: host the worker again."""
+
+
+class Ousted(Permanent):
+    """Another process hosts the worker now, or it was given up: stop working on it."""
+
+
+class Patience(Struct, frozen=True):
+    """How a client bears silence."""
+
+    ask_again: float = 1.0
+    """Seconds of the wall without a sign after which the server is asked whether it still knows the request;
+    after as many again, the connection is made anew and the request sent again. So a server that died is
+    noticed within twice this."""
+    give_up: float = 60.0
+    """Seconds of the wall without a sign after which the server counts as unreachable."""
+
+
+class Link:
+    """A channel with numbered requests; a lost, late or repeated message on it changes nothing."""
+
+    def __init__(self, channel: Channel, patience: Patience) -> None:
+        self.channel = channel
+        self.client = uuid.uuid4().hex
+        """Tells the clients of a server apart; results never depend on it."""
+        self.codec: Codec = RAW
+        self._patience = patience
+        self._number = 0
+        self._sent: list[Buffer] = []
+        self.outstanding = False
+        """Whether a request waits for its answer."""
+
+    def pack(self, array: NDArray[Any], frames: list[Buffer]) -> Packed:
+        """The array's description; its bytes are appended to `frames`."""
+        packed, body = pack(array, self.codec)
+        frames.append(body)
+        return packed
+
+    def post(
+        self, operations: Sequence[Operation], frames: Sequence[Buffer] = (), *, worker: int | None = None,
+        epoch: int = 0, tenure: int = 0,
+    ) -> None:  # fmt: skip
+        """Send a request; `answer` waits for what comes back."""
+        assert not self.outstanding
+        self._number += 1
+        request = Request(self.client, self._number, list(operations), worker, epoch, tenure)
+        self._sent = [header(request), *frames]
+        self.outstanding = True
+        self.channel.send(self._sent)
+
+    def answer(self) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+        """What the server says to the last request.
+
+        RolledBack, Ousted or Misuse if it refuses, Unreachable after `Patience.give_up` of silence.
+        """
+        silence, silent = stopwatch(), 0
+        while True:
+            message = self.channel.receive(self._patience.ask_again)
+            if message is None:
+                silent += 1
+                if silence() > self._patience.give_up:
+                    self.outstanding = False
+                    raise Unreachable(f"the state's server was silent for {self._patience.give_up:g} s")
+                if silent % 2:
+                    self.channel.send([header(Request(self.client, self._number, [Ping()]))])
+                else:
+                    self.channel.reconnect()
+                    self.channel.send(self._sent)
+                continue
+            try:
+                reply = reply_of(message)
+            except Corrupt:
+                continue
+            if reply.number != self._number:
+                continue
+            silence, silent = stopwatch(), 0
+            if reply.kind == "unknown":
+                self.channel.send(self._sent)
+            elif reply.kind != "waiting":
+                self.outstanding = False
+                self._sent = []
+                return self._accepted(reply, message[1:])
+
+    def _accepted(self, reply: Reply, bodies: Sequence[Buffer]) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+        match reply.kind:
+            case "done":
+                if len(bodies) != len(reply.arrays):
+                    raise Corrupt("an answer whose frames are not those that it names")
+                arrays = [unpack(packed, body) for packed, body in zip(reply.arrays, bodies, strict=True)]
+                return reply.value, arrays
+            case "misuse":
+                said = reply.value
+                raise Misuse(
+                    str(said.get("problem", "")),
+                    source=str(said.get("source", "")),
+                    field=str(said.get("field", "")),
+                    fix=str(said.get("fix", "")),
+                )
+            case "ousted":
+                raise Ousted("another process hosts this worker")
+            case _:
+                raise RolledBack(f"the server says {reply.kind}")
