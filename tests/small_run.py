@@ -86,6 +86,7 @@ def write_run(path: Path, *, finished: bool = True) -> None:
         ]
         journal.record_invoice(Invoice(tuple(charges)))
         result = RunResult(
+            outcome="done",
             wall_seconds=120.0,
             quality=0.85,
             quality_name="accuracy",

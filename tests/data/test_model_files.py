@@ -38,7 +38,8 @@ def test_a_model_reads_back_from_its_directory_and_its_file(tmp_path):
     assert same(read_model_file(str(tmp_path / "m" / "model.safetensors")), 4)
     shown = json.loads((tmp_path / "m" / "model.json").read_text())
     assert shown["header"] == model(4)[1] and shown["arrays"]["weights"]["shape"] == [1000]
-    np.testing.assert_array_equal(load_file(tmp_path / "m" / "model.safetensors")["weights"], model(4)[0]["weights"])
+    public = load_file(tmp_path / "m" / "model.safetensors")
+    np.testing.assert_array_equal(public["weights"], model(4)[0]["weights"])
 
 
 @pytest.mark.parametrize(
@@ -92,23 +93,29 @@ def test_snapshots_the_newest_is_found_and_the_old_are_dropped(tmp_path):
     assert newest_snapshot(tmp_path / "none") is None
     for clock in (3, 20, 100):
         write_snapshot(tmp_path, clock, *model(clock))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["snapshot-000000000020", "snapshot-000000000100"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["snapshot-000000000020", "snapshot-000000000100"]
     write_snapshot(tmp_path, 100, *model(101))  # the same clock again, after a return to it
     path, arrays, header = newest_snapshot(tmp_path)
     assert path.name == "snapshot-000000000100.1" and same((arrays, header), 101)
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "state.json"])
-@pytest.mark.parametrize("damage", [lambda b: b[:-9], lambda b: b.replace(b"1", b"2"), lambda b: b""])
+@pytest.mark.parametrize("damage", ["cut", "altered", "empty", "absent"])
 def test_a_damaged_snapshot_is_passed_over(tmp_path, name, damage):
     write_snapshot(tmp_path, 1, *model(1))
     newest = write_snapshot(tmp_path, 2, {"a": np.arange(10)}, {"a": 1.5})
-    (newest / name).write_bytes(damage((newest / name).read_bytes()))
-    if name == "state.safetensors" and b"1" not in b"":
-        content = bytearray((newest / name).read_bytes())
-        if content:
-            content[-1] ^= 1
-        (newest / name).write_bytes(bytes(content))
+    path = newest / name
+    whole = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(whole[:-9])
+    elif damage == "altered":
+        spot = whole.rindex(b"1.5") if name == "state.json" else len(whole) - 1
+        path.write_bytes(whole[:spot] + b"7" + whole[spot + 1 :])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
     with pytest.raises(Corrupt):
         read_snapshot(newest)
     found = newest_snapshot(tmp_path)
@@ -116,9 +123,6 @@ def test_a_damaged_snapshot_is_passed_over(tmp_path, name, damage):
     (found[0] / "state.json").unlink()
     with pytest.raises(Corrupt):
         newest_snapshot(tmp_path)
-
-
-_STEPS = ("replace", "rename", "fsync", "chmod", "rmtree", "mkstemp", "mkdtemp", "save_file")
 
 
 def _killed_at(directory, step, write):
@@ -182,10 +186,10 @@ def test_a_kill_between_any_two_steps_leaves_old_or_new(tmp_path, kind):
 @given(
     st.dictionaries(
         st.text(min_size=1, max_size=8).filter(lambda name: name != "__metadata__" and "\0" not in name),
-        st.tuples(st.sampled_from(["f4", "f8", "i8", "i4", "u1", "?"]), st.lists(st.integers(0, 3), max_size=3)),
+        st.tuples(st.sampled_from(["f4", "f8", "i8", "u1", "?"]), st.lists(st.integers(0, 3), max_size=3)),
         max_size=4,
     ),
-    st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5), st.lists, max_leaves=5),
+    st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists),
 )
 def test_anything_plain_round_trips(tmp_path_factory, shapes, value):
     directory = tmp_path_factory.mktemp("m")

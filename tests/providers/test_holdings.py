@@ -26,7 +26,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(lives=LIVES, notice=st.sampled_from([0.0, 30.0, 900.0]), steps=STEPS)
 def test_whatever_happens_every_lease_ends_once_and_is_billed_once(lives, notice, steps) -> None:
     holdings = Holdings(

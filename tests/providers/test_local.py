@@ -216,7 +216,7 @@ class TestLocalProvider(ProviderLaws):
             await runtime.start(leases[1], Task("u", "tradewind.testing.chores", self.chore("burn")))
             assert sockets[0].exists()
             await provider.close()
-            assert not any(alive(group) for group in groups)
+            assert gone(groups, 1.0)
             await runtime.close()
 
         self.tell(steady(*[(0, 80_000)] * 3), story)
@@ -296,6 +296,13 @@ class TestLocalProvider(ProviderLaws):
 
         self.execute(main())
         assert not (self.folder / "instances").exists()
+
+    def test_a_simulation_is_refused(self) -> None:
+        async def main() -> None:
+            with pytest.raises(Misuse, match="simulated"):
+                await self.provider(steady((0, 80_000))).open()
+
+        clock.simulate(main(), start=START)
 
     @pytest.mark.parametrize("share", [0.0, -1.0, float("nan")])
     def test_a_share_that_is_none_is_misuse(self, share: float) -> None:

@@ -102,6 +102,20 @@ class TestProcessRuntime(RuntimeLaws):
 
         self.run(story)
 
+    def test_an_instance_that_was_killed_is_unreachable_at_once(self) -> None:
+        async def story(runtime: ProcessRuntime) -> None:
+            lease = self.instance()
+            await runtime.status(lease)
+            self.signal(lease, signal.SIGKILL)
+            self.processes[lease.id].wait()
+            elapsed = clock.stopwatch()
+            with pytest.raises(Unreachable):
+                await runtime.start(lease, self.chore("t", "return"))
+            assert elapsed() < 5
+            assert await self.is_silent(runtime, 0.1)
+
+        self.run(story)
+
     @pytest.mark.parametrize("name", ["", ".", "../t", "a/b", "a\nb"])
     def test_a_name_that_is_no_file_name_is_misuse(self, name: str) -> None:
         async def story(runtime: ProcessRuntime) -> None:

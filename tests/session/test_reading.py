@@ -26,7 +26,7 @@ def test_a_whole_run(tmp_path, write_run):
     assert line.pool == POOL and line.prices == (0.27, 0.30), "pools without a lease are not drawn"
     assert line.times == (START, START + 3480) and line.on_demand == 0.9
     assert [row.reason for row in data.decisions] == ["p2 is cheapest at $0.27", "nothing cheaper", "done"]
-    assert data.decisions[0].actions == ("take 2 spot p2.xlarge@us-east-1a for work at most $0.9 an hour",)
+    assert data.decisions[0].actions == ("take 2 p2.xlarge@us-east-1a spot (work, limit $0.9)",)
     assert data.decisions[0].outcome == "granted 2 of 2: a, b"
     assert data.decisions[2].actions == ("release b",) and data.decisions[2].outcome == "released"
     assert data.real == ("Nothing ran.",) and data.sources[0].licence == "MIT"

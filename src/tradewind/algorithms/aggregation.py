@@ -149,14 +149,16 @@ def aggregation_called(name: str, dtype: np.dtype[Any]) -> Aggregation:
         raise Misuse(f"{name!r} is no aggregation", field="aggregate", fix=suggestion(name, AGGREGATIONS))
     found = AGGREGATIONS[name]
     if found.floating and dtype.kind != "f":
-        raise Misuse(f"{name} cannot learn in a table of {dtype}", field="aggregate", fix="Use a float table.")
+        raise Misuse(
+            f"{name} cannot learn in a table of {dtype}", field="aggregate", fix="Use a float table."
+        )
     return found
 
 
 def hyperparameters(
     name: str, options: Options, width: int, dtype: np.dtype[Any]
 ) -> tuple[NDArray[Any], ...]:
-    """The options of aggregation `name` in its kernel's order, one array of (width,) each; Misuse for others."""
+    """The options of aggregation `name` in its kernel's order, each (width,); Misuse for others."""
     known = dict(aggregation_called(name, dtype).options)
     for option in options:
         if option not in known:

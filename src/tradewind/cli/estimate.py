@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from tradewind.cli import terminal
 from tradewind.cli.spec_options import spec_given, spec_options
-from tradewind.estimates.run_time import Interval
 from tradewind.session import durations
+from tradewind.session.estimation import Estimate
 from tradewind.session.report.page import dollars
 from tradewind.session.train import estimate
 
@@ -31,16 +30,16 @@ def command(*, spec: Path, sets: tuple[str, ...], as_json: bool, **options: Any)
         tell_estimate(told)
 
 
-def tell_estimate(estimate: msgspec.Struct) -> None:
-    """Write an estimate as a table: its intervals first, then whatever else it says."""
-    fields = {name: getattr(estimate, name) for name in estimate.__struct_fields__}
-    intervals = {name: value for name, value in fields.items() if isinstance(value, Interval)}
-    rows = []
-    for name, value in intervals.items():
-        show = dollars if "cost" in name else durations.text if "seconds" in name else "{:g}".format
-        words = name.replace("_", " ").replace("seconds", "time")
-        rows.append((words, show(value.low), show(value.expected), show(value.high)))
+def tell_estimate(estimate: Estimate) -> None:
+    """Write an estimate as a table, and where the run would begin."""
+    rows = [
+        (words, show(interval.low), show(interval.expected), show(interval.high))
+        for words, interval, show in (
+            ("market time", estimate.seconds, durations.text),
+            ("cost", estimate.cost, dollars),
+            ("cost on demand", estimate.on_demand_cost, dollars),
+            ("rows a second on one core here", estimate.rows_per_second, "{:,.0f}".format),
+        )
+    ]
     terminal.table(("", "at least", "expected", "at most"), rows, numbers=(1, 2, 3))
-    for name, value in fields.items():
-        if name not in intervals and isinstance(value, str | int | float) and value != "":
-            click.echo(f"{name.replace('_', ' ')}: {value}")
+    click.echo(f"it would begin with {estimate.plan}")

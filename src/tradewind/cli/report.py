@@ -31,7 +31,7 @@ def command(*, run: str, out: Path, to: Path | None, as_json: bool) -> None:
 
     RUN is `latest`, a run's number, name or folder, or a journal. It can be written while the run goes on.
     """
-    journal = find_journal(run, out)
+    journal = journal_in(find_run(run, out))
     target = journal.parent / "report.html" if to is None else to
     data = report_data(journal)
     write_page(data, target)
@@ -53,8 +53,8 @@ def command(*, run: str, out: Path, to: Path | None, as_json: bool) -> None:
     click.echo(f"written: {target}")
 
 
-def find_journal(run: str, out: Path) -> Path:
-    """The journal that a user means by `run`: a path, or a run of the record in the folder `out`."""
+def find_run(run: str, out: Path) -> Path:
+    """The folder or journal that a user means by `run`: a path, or a run of the record in `out`."""
     if Path(run).exists() or not (out / "index.sqlite").exists():
-        return journal_in(run)
-    return journal_in(RunIndex(out).find(run).directory)
+        return Path(run)
+    return Path(RunIndex(out).find(run).directory)

@@ -8,7 +8,7 @@ import click
 
 from tradewind.cli import terminal
 from tradewind.cli.progress import Progress
-from tradewind.cli.report import find_journal
+from tradewind.cli.report import find_run
 from tradewind.cli.spec_options import tell_end
 from tradewind.session.train import resume
 
@@ -29,7 +29,8 @@ def command(*, run: str, out: Path, workers: int | None, as_json: bool) -> int:
     RUN is `latest`, a run's number, name or folder. It goes on from the last snapshot; what was learned up to
     it is kept, whatever happened to the machines.
     """
-    directory = find_journal(run, out).parent
+    found = find_run(run, out)
+    directory = found.parent if found.is_file() else found
     with Progress(directory.name, silent=as_json) as progress:
         done = resume(directory, workers=workers, console=progress)
-    return tell_end(Path(done.directory), as_json=as_json)
+    return tell_end(done, as_json=as_json)

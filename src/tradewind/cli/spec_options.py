@@ -11,10 +11,11 @@ import click
 
 from tradewind.cli import terminal
 from tradewind.session import durations
-from tradewind.session.report.data import ReportData
+from tradewind.session.assembly import policy_of
 from tradewind.session.report.page import dollars
-from tradewind.session.report.reading import report_data
+from tradewind.session.report.reading import JOURNAL, report_data
 from tradewind.session.spec import TrainSpec, override, read_spec
+from tradewind.session.train import Trained
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,53 +50,51 @@ def spec_given(spec: Path, sets: tuple[str, ...], options: Mapping[str, Any]) ->
     """The spec in the file with what the command line changed; Misuse for whatever is wrong in either."""
     changes = dict(map(override, sets))
     changes |= {field: options[name] for name, (field, _, _) in FIELDS.items() if options[name] is not None}
-    return read_spec(spec, changes)
+    given = read_spec(spec, changes)
+    policy_of(given)  # an unknown policy is told before anything is read or measured
+    return given
 
 
-def tell_end(directory: Path, *, as_json: bool) -> int:
-    """Tell how the run in `directory` ended, from its journal; the exit code."""
-    data = report_data(directory)
+def tell_end(run: Trained, *, as_json: bool) -> int:
+    """Tell how a run ended; the exit code."""
+    directory = Path(run.directory)
     report = directory / "report.html"
-    code = 0 if data.outcome == "done" else 1
+    # A run that rented nothing has no journal.
+    data = report_data(directory) if (directory / JOURNAL).exists() else None
+    code = 0 if run.outcome == "done" else 1
     if as_json:
         terminal.show(
             {
-                "outcome": data.outcome,
-                "reason": data.reason,
+                "outcome": run.outcome,
+                "reason": "" if data is None else data.reason,
                 "directory": str(directory),
                 "report": str(report) if report.exists() else None,
-                "policy": data.policy,
-                "cost": data.cost,
-                "cost_on_demand": data.cost_on_demand,
-                "market_seconds": data.ended - data.started,
-                "wall_seconds": data.wall_seconds,
-                "revocations": data.revocations,
-                "quality": data.quality,
-                "metric": data.quality_name,
-                "estimates": data.estimates,
+                "cost": run.cost,
+                "cost_on_demand": run.cost_on_demand,
+                "market_seconds": run.seconds,
+                "revocations": run.revocations,
+                "quality": run.quality,
+                "metric": run.metric,
+                "estimates": [] if data is None else data.estimates,
             }
         )
         return code
-    for line in _lines(data):
-        click.echo(line)
+    click.echo(run.outcome + (f": {data.reason}" if data is not None and data.reason else ""))
+    if data is not None:
+        money = f"{dollars(run.cost)} in {durations.text(run.seconds)} of market time, "
+        money += f"{run.revocations} revocations"
+        if run.cost_on_demand:
+            money += f"; on demand would have cost {dollars(run.cost_on_demand)}"
+        click.echo(money)
+        for row in data.estimates:
+            if row.actual is not None:
+                show = dollars if row.unit == "dollars" else durations.text
+                verdict = "inside" if row.low <= row.actual <= row.high else "outside"
+                bounds = f"{show(row.low)} to {show(row.high)}"
+                click.echo(f"{row.what}: {show(row.actual)}, {verdict} the estimate of {bounds}")
+    if run.quality is not None:
+        click.echo(f"{run.metric or 'quality'} {run.quality:.4f}")
     click.echo(f"report: {report}" if report.exists() else f"run: {directory}")
     if code:
         click.echo(f"go on with: tradewind resume {shlex.quote(str(directory))}")
     return code
-
-
-def _lines(data: ReportData) -> list[str]:
-    time = durations.text(data.ended - data.started)
-    money = f"{dollars(data.cost)} in {time} of market time, {data.revocations} revocations"
-    if data.cost_on_demand:
-        money += f"; on demand would have cost {dollars(data.cost_on_demand)}"
-    lines = [f"{data.outcome}" + (f": {data.reason}" if data.reason else ""), money]
-    if data.quality is not None:
-        lines.append(f"{data.quality_name or 'quality'} {data.quality:.4f}")
-    for row in data.estimates:
-        if row.actual is not None:
-            show = dollars if row.unit == "dollars" else durations.text
-            verdict = "inside" if row.low <= row.actual <= row.high else "outside"
-            bounds = f"{show(row.low)} to {show(row.high)}"
-            lines.append(f"{row.what}: {show(row.actual)}, {verdict} the estimate of {bounds}")
-    return lines

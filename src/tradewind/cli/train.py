@@ -30,4 +30,4 @@ def command(*, spec: Path, sets: tuple[str, ...], yes: bool, as_json: bool, **op
         click.confirm("Begin?", default=True, abort=True)
     with Progress(given.name, budget=given.budget, silent=as_json) as progress:
         run = train(given, console=progress)
-    return tell_end(Path(run.directory), as_json=as_json)
+    return tell_end(run, as_json=as_json)

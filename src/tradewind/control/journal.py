@@ -235,18 +235,18 @@ class Journal:
         # JSON has no infinity and no NaN: better to hear of it now than when the journal is read.
         for value, text in ((view, whole), (memory, before)):
             try:
-                again = text if value is None else _json(msgspec.json.decode(text, type=type(value)))
+                same = value is None or msgspec.json.decode(text, type=type(value)) == value
             except (msgspec.MsgspecError, TypeError, ValueError) as problem:
                 raise Misuse(
                     f"a journal cannot hold this {type(value).__name__}: {problem}",
                     source=f"policy {self.header.policy}",
                     fix="Give its fields JSON's types, and no infinity or NaN.",
                 ) from None
-            if again != text:
+            if not same:
                 raise Misuse(
                     f"a {type(value).__name__} does not read back from JSON as it was",
                     source=f"policy {self.header.policy}",
-                    fix="Give its fields JSON's types.",
+                    fix="Give its fields JSON's types, and no infinity or NaN.",
                 )
 
     @staticmethod

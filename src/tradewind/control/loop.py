@@ -19,6 +19,8 @@ V_co = TypeVar("V_co", covariant=True)
 
 _STORY = 5
 """Decisions that an error tells of."""
+_MOST_AT_ONCE = 1000
+"""Decisions at one moment after which time is taken to stand still."""
 
 
 class Outcome(Struct, frozen=True):
@@ -67,9 +69,18 @@ async def drive(policy: AnyPolicy, world: World[Any], journal: Record) -> None:
     """
     memory = policy.recall()
     story: deque[tuple[float, str]] = deque(maxlen=_STORY)
+    before, at_once = -math.inf, 0
     while (view := await world.observe()) is not None:
         now = moment_of(view)
+        at_once = at_once + 1 if now == before else 0
+        before = now
         try:
+            if at_once >= _MOST_AT_ONCE:
+                raise Misuse(
+                    f"has decided {at_once} times at one moment, and each time brought news of its own",
+                    source=f"policy {policy.name}",
+                    fix="Let it not take again what is revoked at once.",
+                )
             decision, recalled = policy.decide(view, memory)
             if not now < decision.wake_at < math.inf:
                 raise Misuse(

@@ -188,7 +188,7 @@ class RunIndex:
 
 
 def _run(row: Mapping[Any, Any]) -> Run:
-    run = convert(dict(row), Run)
+    run = convert({str(field): value for field, value in row.items()}, Run)
     if run.state == RUNNING and process_identity(run.pid) != run.process:
         values = {field: getattr(run, field) for field in run.__struct_fields__}
         return Run(**{**values, "state": CRASHED, "reason": f"its driver, process {run.pid}, is gone"})

@@ -9,6 +9,7 @@ few batches, and no further.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -169,13 +170,8 @@ class StreamedData:
     def _open(self) -> Iterator[Any]:
         if callable(self._source):
             return iter(self._source())
-        first = self._first
-
-        def chained() -> Iterator[Any]:
-            yield first
-            yield from self._rest
-
-        return chained()
+        # chain, not a generator: dropping that one would close the stream that it yields from
+        return itertools.chain([self._first], self._rest)
 
     def part(
         self, worker: int, of: int, batch_size: int, epochs: int = 1, seed: int | None = None

@@ -197,6 +197,8 @@ def _open_file(
             ) from None  # fmt: skip
         except OSError as error:
             raise Misuse(error.strerror or str(error), source=source, fix="Give a readable file.") from None
+        if path.is_dir():
+            raise Misuse("this is a directory", source=source, fix="Give a file in it.")
         if format == "auto":
             format = _format_of(source, path.read_bytes)
         if format == "saved":
@@ -209,9 +211,11 @@ def _open_file(
     key = hashlib.blake2b(
         json.dumps([version, format, options, name], sort_keys=True).encode(), digest_size=16
     ).hexdigest()
-    if key in _memo:
-        return _memo[key]
     kept = None if cache is None else cache / f"data-{key}.safetensors"
+    if key in _memo:
+        if kept is not None and not kept.exists():
+            _memo[key].save(kept)
+        return _memo[key]
     if kept is not None and kept.exists():
         try:
             _memo[key] = StoredData.load(kept)

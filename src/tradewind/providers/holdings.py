@@ -158,10 +158,14 @@ class Holdings:
 
     def invoice(self, now: float) -> Invoice:
         """Every charge up to `now`, by lease and start."""
+        total = self.owed(now)
+        return Invoice(tuple(chain.from_iterable(self._bills.values())), total)
+
+    def owed(self, now: float) -> Decimal:
+        """The total of every charge up to `now`, US dollars."""
         for lease in self._open.values():
             self._bill(lease, now)
-        total = add_up((self._settled, *self._owed.values()))
-        return Invoice(tuple(chain.from_iterable(self._bills.values())), total)
+        return add_up((self._settled, *self._owed.values()))
 
     def _bill(self, lease: Lease, now: float) -> None:
         """Bring a lease's bill up to `now`, and its sum with it: only what is new or has changed is added.

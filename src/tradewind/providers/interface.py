@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Protocol
 
 from tradewind.market.charges import Invoice
@@ -61,6 +62,10 @@ class Provider(Protocol):
 
     async def invoice(self) -> Invoice:
         """Every charge so far."""
+        ...
+
+    async def owed(self) -> Decimal:
+        """The total of `invoice`, US dollars, without its lines: cheap enough to ask at every decision."""
         ...
 
     async def close(self) -> None:

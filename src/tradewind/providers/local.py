@@ -21,6 +21,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,10 @@ class LocalProvider:
 
     async def open(self) -> None:
         """Check the command and start to act for the market. Raises Misuse if leases could not be run."""
+        if math.isinf(clock.speed()):
+            raise Misuse(
+                "processes take real time, a simulation has none", fix="Use the provider `simulated`."
+            )
         if not hasattr(os, "pidfd_open"):
             raise Misuse("local leases need Linux 5.3 or newer", fix="Use the provider `simulated`.")
         if not self._command or shutil.which(self._command[0]) is None:
@@ -137,6 +142,10 @@ class LocalProvider:
     async def invoice(self) -> Invoice:
         """Every charge so far, in the market's time."""
         return self._holdings.invoice(self._settle())
+
+    async def owed(self) -> Decimal:
+        """The total of every charge so far, US dollars, in the market's time."""
+        return self._holdings.owed(self._settle())
 
     async def close(self) -> None:
         """Release every lease, kill every group, and remove the sockets."""

@@ -6,6 +6,8 @@ history, and the clock jumps to the next of them.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from tradewind import clock
 from tradewind.market.charges import Invoice
 from tradewind.market.decisions import Watch
@@ -64,6 +66,10 @@ class SimulatedProvider:
     async def invoice(self) -> Invoice:
         """Every charge so far."""
         return self._holdings.invoice(self._now())
+
+    async def owed(self) -> Decimal:
+        """The total of every charge so far, US dollars."""
+        return self._holdings.owed(self._now())
 
     async def close(self) -> None:
         """Release every lease."""

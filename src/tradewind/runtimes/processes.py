@@ -171,6 +171,9 @@ async def _connect(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
     while True:
         try:
             return await asyncio.open_unix_connection(path)
+        except ConnectionRefusedError:
+            # An agent's socket appears only once it answers: one that refuses was left by a dead agent.
+            raise Unreachable(f"nobody listens at {path} any more") from None
         except (FileNotFoundError, ConnectionError, BlockingIOError):
             await clock.sleep_until(clock.now() + _RETRY * _speed())
 

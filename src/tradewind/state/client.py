@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tradewind.errors import Misuse, Unreachable, suggestion
+from tradewind.errors import Misuse, TradewindError, Unreachable, suggestion
 from tradewind.state import messages as says
 from tradewind.state.codec import RAW, Buffer, Codec
 from tradewind.state.consistency import Asynchronous, BulkSynchronous, Consistency
@@ -30,6 +30,7 @@ __all__ = ["Ousted", "Patience", "RolledBack", "StateClient"]
 
 T = TypeVar("T")
 
+_LARGEST_WHOLE = 2**28
 _MOST_KEPT = 8 << 20
 """Bytes of pushes that are kept before they are sent without waiting for a pull."""
 
@@ -66,7 +67,9 @@ class StateClient:
         self._ahead: tuple[str, Rows] | None = None
         self._operations: list[list[says.Operation]] = [[] for _ in channels]
         self._frames: list[list[Buffer]] = [[] for _ in channels]
-        self._kept = 0
+        self._kept = self._created = 0
+        self._clock = self._sequence = 0
+        self._asked: list[NDArray[np.bool_] | None] = []
         self._connect()
 
     # hosting a worker
@@ -120,10 +123,10 @@ class StateClient:
     def release(self) -> None:
         """Give the worker back between two batches, so that another process can host it at once.
 
-        In bulk-synchronous mode what was pushed since the last barrier is dropped and will be done again.
+        To be called only between two batches; a host that stops in the middle of one just closes.
         """
         self._own_hosted()
-        if self._drawn and not self.bulk:
+        if self._drawn or self._sequence:
             self._end(wait=False)
         self._flush()
         self._everywhere(says.Release())
@@ -166,7 +169,8 @@ class StateClient:
         """
         layout, rows = layout_of(key, value, aggregate, **options)
         self._settle()
-        token = uuid_of(self._links[0].client, len(self._layouts), key)
+        self._created += 1
+        token = f"{self._links[0].client}/{self._created}"
         for server, link in enumerate(self._links):
             share = rows if layout.sparse else self._share(layout, rows, server)
             frames: list[Buffer] = []
@@ -182,7 +186,7 @@ class StateClient:
             rows = self._rows(layout, rows)
         if ahead is not None:
             if ahead[0] == key and rows is not None and (ahead[1] is rows or np.array_equal(ahead[1], rows)):
-                return self._gathered(layout, rows, self._answers())
+                return self._gathered(layout, rows, [arrays for _, arrays in self._answers()])
             self._answers()
         if layout.sparse and rows is None:
             return self._whole(layout)
@@ -277,7 +281,9 @@ class StateClient:
             for partition in greeting["owned"]:
                 owners[partition] = server
         if -1 in owners:
-            raise Misuse("no server holds some partitions", field="channels", fix="Give channels to all servers.")
+            raise Misuse(
+                "no server holds some partitions", field="channels", fix="Give channels to all servers."
+            )
         self.epoch = int(first["epoch"])
         self._routing = Routing(self.epoch, tuple(owners))
         self._consistency = msgspec.convert(first["consistency"], Consistency)
@@ -316,10 +322,139 @@ class StateClient:
             self._ahead = None
             self._answers()
 
-    def _flush(self) -> list[tuple[NDArray[Any], ...]]:
+    def _flush(self) -> list[list[NDArray[Any]]]:
         self._settle()
         self._post()
-        return self._arrays()
+        return [arrays for _, arrays in self._answers()]
+
+    def _answers(self) -> list[tuple[dict[str, Any], list[NDArray[Any]]]]:
+        """Every server's answer, empty where none was asked; the first refusal, once all have come."""
+        answers: list[tuple[dict[str, Any], list[NDArray[Any]]]] = []
+        refusal: TradewindError | None = None
+        for link in self._links:
+            try:
+                answers.append(link.answer() if link.outstanding else ({}, []))
+            except TradewindError as problem:
+                # a worker that must start again anyway has nothing to fear from the other servers' answers
+                refusal = refusal or problem
+                answers.append(({}, []))
+        if refusal is not None:
+            self._drop()
+            self._ahead = None
+            raise refusal
+        return answers
+
+    def _ask(self, layout: Layout, rows: Rows | None) -> None:
+        self._settle()
+        self._asked = []
+        owners = None if rows is None or len(self._links) == 1 else self._owners(layout, rows)
+        for server, link in enumerate(self._links):
+            where = None if owners is None else owners == server
+            self._asked.append(where)
+            if rows is None:
+                self._operations[server].append(says.Pull(layout.key))
+                continue
+            if where is None or where.any():
+                packed = link.pack(rows if where is None else rows[where], self._frames[server])
+                self._operations[server].append(says.Pull(layout.key, packed))
+
+    def _gathered(self, layout: Layout, rows: Rows | None, answers: list[list[NDArray[Any]]]) -> NDArray[Any]:
+        if len(self._links) == 1:
+            whole = answers[0][-1]
+            if not whole.flags.writeable:
+                whole = whole.copy()
+        elif rows is None:
+            whole = np.empty((layout.rows, layout.width), layout.dtype)
+            bounds = range_bounds(layout.rows, len(self._routing.owners))
+            taken = [0] * len(self._links)
+            for partition, server in enumerate(self._routing.owners):
+                first, last = int(bounds[partition]), int(bounds[partition + 1])
+                at, taken[server] = taken[server], taken[server] + last - first
+                whole[first:last] = answers[server][-1][at : taken[server]]
+        else:
+            whole = np.empty((len(rows), layout.width), layout.dtype)
+            for where, arrays in zip(self._asked, answers, strict=True):
+                if where is not None and where.any():
+                    whole[where] = arrays[-1]
+        return whole.reshape(layout.shape if rows is None else (len(rows), *layout.shape[1:]))
+
+    def _whole(self, layout: Layout) -> NDArray[Any]:
+        if layout.rows * layout.width > _LARGEST_WHOLE:
+            raise Misuse(
+                f"a sparse table of {layout.rows} rows does not fit",
+                source=layout.key,
+                field="rows",
+                fix="Pull the rows that you need, or entries().",
+            )
+        return self.pull(layout.key, np.arange(layout.rows, dtype=np.int64))
+
+    def _layout(self, key: str) -> Layout:
+        if key not in self._layouts:
+            self._settle()
+            held, frames, kept = self._operations, self._frames, self._kept
+            self._drop()
+            epoch = self.epoch
+            self._connect()
+            self._operations, self._frames, self._kept = held, frames, kept
+            if self._hosting and self.epoch != epoch:
+                raise RolledBack("the servers are in another epoch")
+        if key not in self._layouts:
+            fix = suggestion(key, self._layouts) if self._layouts else "Initialize it first."
+            raise Misuse(f"there is no table {key!r}", field="key", fix=fix)
+        return self._layouts[key]
+
+    def _rows(self, layout: Layout, rows: ArrayLike) -> Rows:
+        given = np.asarray(rows)
+        if given.ndim != 1 or (given.dtype.kind not in "iu" and given.size):
+            raise Misuse(
+                f"rows of {given.dtype} {given.shape}",
+                source=layout.key,
+                field="rows",
+                fix="Give whole numbers, shape (n,).",
+            )
+        whole = np.ascontiguousarray(given, np.int64)
+        if len(whole) and (int(whole.min()) < 0 or int(whole.max()) >= layout.rows):
+            wrong = whole[(whole < 0) | (whole >= layout.rows)][0]
+            raise Misuse(
+                f"no row {wrong} in a table of {layout.rows}",
+                source=layout.key,
+                field="rows",
+                fix=f"Give rows from 0 to {layout.rows - 1}.",
+            )
+        return whole
+
+    def _delta(self, layout: Layout, delta: ArrayLike, rows: Rows | None) -> NDArray[Any]:
+        """The delta as rows (n, width) of the table's dtype: a copy, since it is sent later."""
+        given = np.asarray(delta)
+        shape = layout.shape if rows is None else (len(rows), *layout.shape[1:])
+        if given.shape != shape:
+            raise Misuse(
+                f"a delta of shape {given.shape}, not {shape}",
+                source=layout.key,
+                field="delta",
+                fix="Push what the table holds, for the rows named.",
+            )
+        if given.size and not np.can_cast(given.dtype, np.dtype(layout.dtype), "same_kind"):
+            raise Misuse(
+                f"{given.dtype} into a table of {layout.dtype}",
+                source=layout.key,
+                field="delta",
+                fix="Convert it yourself if that is meant.",
+            )
+        count = layout.rows if rows is None else len(rows)
+        return np.array(given, layout.dtype, order="C").reshape(count, layout.width)
+
+    def _owners(self, layout: Layout, rows: Rows) -> NDArray[np.int64]:
+        owners = np.asarray(self._routing.owners)
+        return owners[partitions_of(rows, layout.rows, len(owners), layout.sparse)]
+
+    def _share(self, layout: Layout, whole: NDArray[Any], server: int) -> NDArray[Any]:
+        """Of all rows of a dense table, those that lie at the server, partition after partition."""
+        if len(self._links) == 1:
+            return whole
+        bounds = range_bounds(layout.rows, len(self._routing.owners))
+        runs = [whole[bounds[p] : bounds[p + 1]] for p in self._routing.owned(server)]
+        return np.concatenate(runs) if runs else whole[:0]
 
     def _post(self) -> None:
         kept = zip(self._links, self._operations, self._frames, strict=True)

@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 
 from tradewind.errors import Corrupt
 
-_DTYPES = {name: np.dtype(name) for name in ("int64", "float32", "float64")}
-_DIFFERENCES = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
+_DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(name) for name in ("int64", "float32", "float64")}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_DIFFERENCES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<u1"),
+    2: np.dtype("<u2"),
+    4: np.dtype("<u4"),
+    8: np.dtype("<u8"),
+}
 _HALF_LARGEST = 65504.0
 _LEVEL = 1
 
@@ -63,7 +69,8 @@ class Packed(Struct, frozen=True, array_like=True):
 def pack(array: NDArray[Any], codec: Codec = RAW) -> tuple[Packed, Buffer]:
     """The array's description and bytes; a raw one's share memory with it, where it is contiguous."""
     array = np.ascontiguousarray(array)
-    coding, body = "raw", _bytes(array)
+    coding = "raw"
+    body: Buffer = _bytes(array)
     if array.dtype == np.int64 and array.ndim == 1 and codec.indices == "delta" and len(array) > 1:
         steps = np.diff(array)
         if int(array[0]) >= 0 and int(steps.min()) >= 0:
@@ -81,7 +88,7 @@ def pack(array: NDArray[Any], codec: Codec = RAW) -> tuple[Packed, Buffer]:
         smaller = zstandard.ZstdCompressor(level=_LEVEL).compress(body)
         if len(smaller) < len(body):
             body, compressed = smaller, True
-    return Packed(str(array.dtype), array.shape, coding, compressed), body
+    return Packed(_NAMES.get(array.dtype) or str(array.dtype), array.shape, coding, compressed), body
 
 
 def unpack(packed: Packed, body: Buffer) -> NDArray[Any]:
@@ -97,7 +104,11 @@ def unpack(packed: Packed, body: Buffer) -> NDArray[Any]:
             if len(body) > count * 8 + 8:
                 raise Corrupt(f"a frame that grows beyond {packed.shape}")
         if packed.coding == "raw":
-            return np.frombuffer(body, dtype, count).reshape(packed.shape) if _fits(body, count, dtype) else _no()
+            return (
+                np.frombuffer(body, dtype, count).reshape(packed.shape)
+                if _fits(body, count, dtype)
+                else _no()
+            )
         if packed.coding == "half" and dtype.kind == "f":
             half = np.dtype("<f2")
             return (
@@ -118,7 +129,7 @@ def unpack(packed: Packed, body: Buffer) -> NDArray[Any]:
 
 
 def _bytes(array: NDArray[Any]) -> memoryview:
-    return memoryview(array).cast("B") if array.size else memoryview(b"")
+    return array.data.cast("B") if array.size else memoryview(b"")
 
 
 def _fits(body: Buffer, count: int, dtype: np.dtype[Any]) -> bool:
@@ -127,5 +138,3 @@ def _fits(body: Buffer, count: int, dtype: np.dtype[Any]) -> bool:
 
 def _no() -> NDArray[Any]:
     raise Corrupt("a frame whose size is not what its description says")
-
-

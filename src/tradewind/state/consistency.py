@@ -15,7 +15,7 @@ class BulkSynchronous(Struct, frozen=True, tag="bulk_synchronous"):
 
 
 class StaleSynchronous(Struct, frozen=True, tag="stale_synchronous"):
-    """Pushes are taken in as they come; no worker reads while another is more than `staleness` clocks behind."""
+    """Pushes are taken in as they come; who is more than `staleness` clocks ahead of another waits."""
 
     staleness: int = 0
 

@@ -74,7 +74,9 @@ class _Worker:
         return not (self.left or self.forsaken)
 
 
-def layout_of(key: str, value: ArrayLike, aggregate: str = "add", **options: Any) -> tuple[Layout, NDArray[Any]]:
+def layout_of(
+    key: str, value: ArrayLike, aggregate: str = "add", **options: Any
+) -> tuple[Layout, NDArray[Any]]:
     """The layout of a table that begins as `value`, and that value as rows (n, width).
 
     The option `sparse=n` makes a sparse table of n rows, each `value` until it is pushed to. Numbers that
@@ -137,7 +139,9 @@ class Engine:
         if layout.key in self.tables:
             if token and self._tokens.get(layout.key) == token:
                 return
-            raise Misuse("the table exists", source=layout.key, fix="Choose another key; a resume keeps tables.")
+            raise Misuse(
+                "the table exists", source=layout.key, fix="Choose another key; a resume keeps tables."
+            )
         self.tables[layout.key] = Table(layout, value, self.partitions, self.owned)
         self._tokens[layout.key] = token
 
@@ -159,7 +163,7 @@ class Engine:
     # workers
 
     def claim(self, worker: int) -> int | None:
-        """Draw a tenure for a new host of the worker, which fences the last; None if the worker was given up."""
+        """Draw a tenure for a new host, which fences the last one; None if the worker was given up."""
         record = self._worker(worker)
         if record.forsaken:
             return None
@@ -208,7 +212,7 @@ class Engine:
         return self.position(worker)
 
     def position(self, worker: int) -> Position:
-        """The clock that the worker is in and how many of its pushes are in; an ended clock counts as over."""
+        """The clock that the worker is in and how many of its pushes are; an ended clock counts as over."""
         record = self._worker(worker)
         if record.arrived:
             return Position(worker, self.epoch, record.clock + 1, 0)
@@ -253,7 +257,7 @@ class Engine:
         return Receipt.STAGED if record.arrived else Receipt.APPLIED
 
     def leave(self, worker: int, *, tenure: int | None = None, epoch: int | None = None) -> Receipt:
-        """The worker has finished its part: nobody waits for it any more. What it staged goes with this round."""
+        """The worker has finished its part: nobody waits for it. What it staged goes with this round."""
         record = self._worker(worker)
         if not self.current(worker, self.epoch if epoch is None else epoch, tenure):
             return Receipt.FENCED
@@ -282,7 +286,7 @@ class Engine:
         self.turn += 1
 
     def forsake(self, worker: int) -> None:
-        """Give the worker up for good, with the rest of its data: nobody waits for it, what it staged is dropped."""
+        """Give the worker up for good, with the rest of its data; what it staged is dropped."""
         record = self._worker(worker)
         if not record.arrived:
             record.staged.clear()
@@ -317,7 +321,7 @@ class Engine:
     # recovery
 
     def advance_epoch(self) -> int:
-        """Begin a new epoch: all hosts are fenced and must take their workers over again. Staged pushes go."""
+        """Begin a new epoch: all hosts are fenced and must host again. Staged pushes are dropped."""
         self.epoch += 1
         for record in self._workers:
             record.hosted = record.arrived = False

@@ -109,12 +109,11 @@ class Link:
                 return reply.value, arrays
             case "misuse":
                 said = reply.value
-                raise Misuse(
-                    str(said.get("problem", "")),
-                    source=str(said.get("source", "")),
-                    field=str(said.get("field", "")),
-                    fix=str(said.get("fix", "")),
-                )
+                # its text is whole already; its parts are for whoever reads them apart
+                refusal = Misuse(str(said.get("problem", "")))
+                refusal.source = str(said.get("source", ""))
+                refusal.field, refusal.fix = str(said.get("field", "")), str(said.get("fix", ""))
+                raise refusal
             case "ousted":
                 raise Ousted("another process hosts this worker")
             case _:

@@ -39,7 +39,7 @@ class Routing(Struct, frozen=True):
 
 
 def even_routing(servers: int, partitions: int = PARTITIONS, version: int = 0) -> Routing:
-    """Runs of neighbouring partitions, as equal in number as can be; Misuse for more servers than partitions."""
+    """Runs of neighbouring partitions, as even as can be; Misuse for more servers than partitions."""
     if not 1 <= servers <= partitions:
         raise Misuse(
             f"{servers} servers cannot own {partitions} partitions",

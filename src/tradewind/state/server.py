@@ -22,6 +22,8 @@ from tradewind.state.messages import Message, Reply, Request, header, request_of
 from tradewind.state.stamp import Stamp
 from tradewind.state.transport.interface import Listener
 
+_EVERYTHING = msgspec.structs.replace(COMPACT, values="float16")
+
 Answer = tuple[Hashable, list[Buffer]]
 """A peer and the message for it."""
 
@@ -49,7 +51,7 @@ class _Refused(Exception):
 class Server:
     """Answers requests from an engine; not for several threads at once."""
 
-    def __init__(self, engine: Engine, *, allowed: Codec = msgspec.structs.replace(COMPACT, values="float16")) -> None:
+    def __init__(self, engine: Engine, *, allowed: Codec = _EVERYTHING) -> None:
         self.engine = engine
         self.stopped = False
         """Whether a controller asked to stop."""
@@ -105,15 +107,16 @@ class Server:
                 described, body = pack(array, codec)
                 packed.append(described)
                 bodies.append(body)
-            answer = self._answer(
-                pending.peer, Reply(request.number, "done", packed, pending.value), bodies
-            )
+            answer = self._answer(pending.peer, Reply(request.number, "done", packed, pending.value), bodies)
         except _Refused as refusal:
             answer = self._answer(pending.peer, Reply(request.number, refusal.kind))
         except Misuse as problem:
             said = {
-                "problem": problem.args[0], "source": problem.source, "field": problem.field, "fix": problem.fix
-            }  # fmt: skip
+                "problem": str(problem),
+                "source": problem.source,
+                "field": problem.field,
+                "fix": problem.fix,
+            }
             answer = self._answer(pending.peer, Reply(request.number, "misuse", value=said))
         except (TradewindError, IndexError) as problem:
             said = {"problem": f"the request does not read: {problem}"}
@@ -132,7 +135,9 @@ class Server:
         if request.epoch != self.engine.epoch:
             self.engine.counts[Receipt.FENCED] += 1
             raise _Refused("rolled_back")
-        if not self.engine.current(request.worker, request.epoch, request.tenure) and not self._has_left(request):
+        if not self.engine.current(request.worker, request.epoch, request.tenure) and not self._has_left(
+            request
+        ):
             self.engine.counts[Receipt.FENCED] += 1
             raise _Refused("ousted")
 
@@ -181,9 +186,13 @@ class Server:
             case says.Leave():
                 # asked again after it was done, it is done
                 if not self._has_left(request):
-                    self._refuse(engine.leave(self._working(worker), tenure=request.tenure, epoch=request.epoch))
+                    self._refuse(
+                        engine.leave(self._working(worker), tenure=request.tenure, epoch=request.epoch)
+                    )
             case says.Release():
-                self._refuse(engine.release(self._working(worker), tenure=request.tenure, epoch=request.epoch))
+                self._refuse(
+                    engine.release(self._working(worker), tenure=request.tenure, epoch=request.epoch)
+                )
             case says.Hello(protocol, codec):
                 self._greet(pending, protocol, codec)
             case says.Create(layout, token, value):
@@ -277,7 +286,9 @@ class Server:
         progress = [0.0, 0.0]
         if PROGRESS in engine.tables:
             table = engine.tables[PROGRESS]
-            for row, value in zip(table.present().tolist(), table.read(None).sum(axis=1).tolist(), strict=True):
+            for row, value in zip(
+                table.present().tolist(), table.read(None).sum(axis=1).tolist(), strict=True
+            ):
                 progress[min(row, 1)] = value
         return {
             "epoch": engine.epoch,

@@ -124,7 +124,9 @@ def merged(parts: Sequence[Snapshot]) -> Snapshot:
             )
     owned = sorted(p for part in parts for p in part.header.owned)
     if owned != list(range(first.partitions)):
-        raise Misuse("partitions are missing or twice", field="parts", fix="Give every server's snapshot once.")
+        raise Misuse(
+            "partitions are missing or twice", field="parts", fix="Give every server's snapshot once."
+        )
     arrays: dict[str, NDArray[Any]] = {}
     for layout in first.tables:
         names = [name for name in parts[0].arrays if name.rpartition("/")[0] == layout.key]

@@ -1,4 +1,4 @@
-"""One server's part of a named table: rows, the optimiser's slots beside them, and how pushes are taken in."""
+"""One server's part of a named table: rows, the optimiser's slots beside them, and their aggregation."""
 
 from __future__ import annotations
 
@@ -53,15 +53,14 @@ def checked_layout(layout: Layout) -> Layout:
             f"a table of {layout.dtype}", source=layout.key, field="value", fix=f"Use {', '.join(DTYPES)}."
         )
     if any(n < 0 for n in layout.shape) or math.prod(layout.shape[1:]) > 2**31 or layout.rows > 2**62:
-        raise Misuse(f"a table of shape {layout.shape}", source=layout.key, field="value", fix="Make it smaller.")
+        raise Misuse(
+            f"a table of shape {layout.shape}", source=layout.key, field="value", fix="Make it smaller."
+        )
     if not layout.sparse and math.prod(layout.shape) > _LARGEST:
         raise Misuse(
             f"a dense table of shape {layout.shape}", source=layout.key, field="value", fix="Make it sparse."
         )
-    try:
-        hyperparameters(layout.aggregate, layout.options, layout.width, np.dtype(layout.dtype))
-    except Misuse as problem:
-        raise Misuse(str(problem), source=layout.key) from None
+    hyperparameters(layout.aggregate, layout.options, layout.width, np.dtype(layout.dtype))
     return layout
 
 
@@ -143,7 +142,7 @@ class Table:
     """
 
     def __init__(self, layout: Layout, value: NDArray[Any], partitions: int, owned: Sequence[int]) -> None:
-        """`value` holds the owned rows of a dense table, (rows, width), or the one default row of a sparse."""
+        """`value` holds the owned rows of a dense table, (rows, width), or a sparse one's default row."""
         self.layout = checked_layout(layout)
         self._partitions, self._owned = partitions, tuple(owned)
         self._mine = np.zeros(partitions, bool)
@@ -218,7 +217,7 @@ class Table:
         self._aggregation.kernel(self.values, places, delta, *slots, *self._options)
 
     def take_in_together(self, pushes: Sequence[tuple[Rows | None, NDArray[Any]]]) -> None:
-        """Take in all pushes of a clock, already in order: as one step, unless the aggregation is additive."""
+        """Take in all pushes of a clock, in this order: as one step, unless the aggregation is additive."""
         if self.additive:
             for rows, delta in pushes:
                 self.take_in(rows, delta)
@@ -239,7 +238,7 @@ class Table:
         return out
 
     def present(self) -> Rows:
-        """The rows that were ever pushed to, of a sparse table; all that lie here, of a dense one. Ascending."""
+        """The rows that were pushed to, of a sparse table; all that lie here, of a dense one. Ascending."""
         if self.layout.sparse:
             return np.sort(self._order[: self._used])
         runs = [np.arange(self._bounds[p], self._bounds[p + 1]) for p in self._owned]

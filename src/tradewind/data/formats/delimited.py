@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,7 +55,7 @@ def parse_csv(
             f"{delimiter!r} is no delimiter", source=name, field="delimiter", fix="Give one character."
         )
     try:
-        first = _first_cells(text, name, delimiter, 2)
+        first = _first_cells(text, delimiter)
     except UnicodeDecodeError:
         raise Misuse(
             "the first line is not UTF-8 text", source=name, fix="Convert the file to UTF-8."
@@ -87,18 +88,13 @@ def parse_csv(
     return Table(name, batch, taken, kinds, lines)
 
 
-def _first_cells(text: bytes, name: str, delimiter: str, count: int) -> list[list[str]]:
-    """The cells of the first lines that are not blank."""
-    found: list[list[str]] = []
-    start = 0
-    while start < len(text) and len(found) < count:
-        stop = text.find(b"\n", start)
-        stop = len(text) if stop < 0 else stop
-        line = text[start:stop].strip(b"\r")
-        if line.strip():
-            found.append(next(csv.reader([line.decode()], delimiter=delimiter)))
-        start = stop + 1
-    return found
+def _first_cells(text: bytes, delimiter: str) -> list[list[str]]:
+    """The cells of the first two rows that are not blank."""
+    if b'"' not in text:  # then a row is a line, and only the first lines need decoding
+        lines = (line for line in text.split(b"\n", 64) if line.strip())
+        text = b"\n".join(itertools.islice(lines, 2))
+    reader = csv.reader(io.StringIO(text.decode(), newline=""), delimiter=delimiter)
+    return list(itertools.islice((row for row in reader if any(cell.strip() for cell in row)), 2))
 
 
 def _writes_number(cell: str) -> bool:

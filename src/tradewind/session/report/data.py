@@ -111,4 +111,6 @@ class ReportData(Struct, frozen=True, kw_only=True):
     simulated: tuple[str, ...] = ()
     """What was simulated or modelled, a sentence each."""
     sources: tuple[Source, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader of the run should know, in the order in which it was noted."""
     version: str = ""

@@ -40,7 +40,7 @@ td{border-bottom:1px solid var(--line);padding:6px 10px 6px 0;vertical-align:top
 figure{margin:8px 0 0}figure svg{width:100%;height:auto;display:block}
 svg text{font-family:system-ui,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 figcaption{color:var(--faint);font-size:13px}
-.scroll{overflow:auto;max-height:560px;border:1px solid var(--line);border-radius:8px;padding:0 12px}
+.scroll{overflow:auto;max-height:520px;border:1px solid var(--line);border-radius:8px;padding:0 12px}
 .scroll th{position:sticky;top:0;background:#fff}
 ul{margin:6px 0;padding-left:20px}
 footer{margin-top:40px;color:var(--faint);font-size:13px}
@@ -64,6 +64,7 @@ def page(data: ReportData) -> str:
         _estimates(data),
         _leases(data),
         _decisions(data),
+        _notes(data),
         _honesty(data),
         f"<footer>Made by Tradewind {html.escape(data.version)} from the run's journal alone.</footer>",
         "</main></body></html>\n",
@@ -235,6 +236,13 @@ def _decisions(data: ReportData) -> str:
         + _table(heads, rows, times=(0,))
         + "</div>"
     )
+
+
+def _notes(data: ReportData) -> str:
+    if not data.notes:
+        return ""
+    items = "".join(f"<li>{html.escape(note)}</li>" for note in data.notes)
+    return f'<h2>Notes</h2><div class="scroll"><ul>{items}</ul></div>'
 
 
 def _honesty(data: ReportData) -> str:

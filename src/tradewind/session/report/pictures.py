@@ -134,7 +134,7 @@ def _price_lines(axes: Axes, prices: Sequence[PriceLine], start: float, end: flo
             where="post",
             label=f"{line.pool}, spot",
             color=_PALETTE[index % len(_PALETTE)],
-            linewidth=1.4,
+            linewidth=max(2.8 - 0.5 * index, 1.0),  # so that lines which lie on each other all show
         )
         if line.on_demand is not None:
             types[line.pool.partition("@")[0]] = line.on_demand

@@ -27,6 +27,7 @@ from tradewind.session.report.data import (
     ReportData,
     Source,
 )
+from tradewind.training.elastic.controller import Result
 
 JOURNAL = "journal.sqlite"
 """The journal's name in a run's folder."""
@@ -45,10 +46,13 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What the session records as the result `report` when a run ends or is paused; all may be left out."""
+    """What the session records as the result `report` when a run ends; everything may be left out.
 
-    outcome: str = "done"
-    """`done`, `paused` or `failed`."""
+    The controller's own result, `run`, is read beside it.
+    """
+
+    outcome: str = ""
+    """`done`, `paused` or `failed`; empty for what the controller recorded."""
     reason: str = ""
     wall_seconds: float | None = None
     quality: float | None = None
@@ -86,8 +90,9 @@ def _told(reading: Reading, path: Path) -> ReportData:
     details = msgspec.convert(
         {name: value for name, value in header.details.items() if name in Told.__struct_fields__}, Told
     )
-    given = reading.result("report", RunResult)
-    result = RunResult(outcome="running") if given is None else given
+    result = reading.result("report", RunResult) or RunResult()
+    ran = reading.result("run", Result)
+    outcome = "running" if ran is None else "done" if ran.done else "paused"
     decisions, leases, lines = _walk(reading.entries())
     for _, news in reading.news():
         _end(leases, news)
@@ -102,12 +107,14 @@ def _told(reading: Reading, path: Path) -> ReportData:
     ended = max([summary.last, *(bar.ended for bar in bars if bar.ended is not None)])
     last = samples[-1] if samples else None
     on_demand = result.cost_on_demand
+    if on_demand is None and ran is not None and ran.on_demand_cost > 0:
+        on_demand = ran.on_demand_cost
     if on_demand is None and last is not None and last.on_demand_spent > 0:
         on_demand = last.on_demand_spent
     return ReportData(
         title=details.title or f"{path.parent.name}: {header.policy}",
-        outcome=result.outcome,
-        reason=result.reason,
+        outcome=result.outcome or outcome,
+        reason=result.reason or (ran.reason if ran is not None and not ran.done else ""),
         policy=header.policy,
         started=min(header.start or summary.first, summary.first),
         ended=ended,
@@ -125,8 +132,9 @@ def _told(reading: Reading, path: Path) -> ReportData:
         estimates=result.estimates,
         comparison=result.comparison,
         real=details.real,
-        simulated=(*details.simulated, *((header.world,) if header.world else ()), *summary.notes),
+        simulated=(*details.simulated, *((header.world,) if header.world else ())),
         sources=details.sources,
+        notes=summary.notes,
         version=header.version,
     )
 
@@ -244,9 +252,8 @@ def _drawn(lines: Mapping[str, _Line], bars: Iterable[LeaseBar]) -> tuple[PriceL
 def _action(action: Action) -> str:
     if isinstance(action, Take):
         bid = action.bid
-        limit = "" if bid.limit is None else f" at most ${bid.limit:g} an hour"
-        terms = str(bid.terms).replace("_", " ")
-        return f"take {bid.count} {terms} {bid.pool} for {bid.purpose}{limit}"
+        limit = "" if bid.limit is None else f", limit ${bid.limit:g}"
+        return f"take {bid.count} {bid.pool} {str(bid.terms).replace('_', ' ')} ({bid.purpose}{limit})"
     return f"release {action.lease}"
 
 

@@ -33,8 +33,10 @@ class ZeroMQListener:
 
     def __init__(self, address: str) -> None:
         if not address.startswith(("tcp://", "ipc://")):
-            raise Misuse(f"{address!r} is no address", field="address", fix="Write tcp://HOST:PORT or ipc://PATH.")
-        self._socket = zmq.Context.instance().socket(zmq.ROUTER)
+            raise Misuse(
+                f"{address!r} is no address", field="address", fix="Write tcp://HOST:PORT or ipc://PATH."
+            )
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 200)
         self._socket.setsockopt(zmq.SNDHWM, 0)
         self._socket.setsockopt(zmq.RCVHWM, 0)
@@ -43,9 +45,11 @@ class ZeroMQListener:
         except zmq.ZMQError as problem:
             self._socket.close(0)
             raise Misuse(
-                f"cannot listen: {problem}", field=address, fix="Choose an address of this machine that is free."
+                f"cannot listen: {problem}",
+                field=address,
+                fix="Choose an address of this machine that is free.",
             ) from problem
-        self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.address: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def receive(self, timeout: float) -> tuple[Hashable, Message] | None:
         """The next message and its peer, or None after `timeout` seconds."""
@@ -74,7 +78,7 @@ class ZeroMQChannel:
         self._socket = self._connected()
 
     def _connected(self) -> zmq.Socket[bytes]:
-        socket = zmq.Context.instance().socket(zmq.DEALER)
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.SNDHWM, 0)
         socket.setsockopt(zmq.RCVHWM, 0)
@@ -84,7 +88,9 @@ class ZeroMQChannel:
             socket.connect(self.address)
         except zmq.ZMQError as problem:
             socket.close(0)
-            raise Misuse(f"cannot connect: {problem}", field=self.address, fix="Check the address.") from problem
+            raise Misuse(
+                f"cannot connect: {problem}", field=self.address, fix="Check the address."
+            ) from problem
         return socket
 
     def send(self, message: Message) -> None:

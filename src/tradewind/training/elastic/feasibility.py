@@ -1,4 +1,4 @@
-"""Whether a job can be done in time and for its budget, at the prices of a moment, before anything is rented."""
+"""Whether a job can be done in time and for its budget, at standing prices, before anything is rented."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from tradewind.clock import iso
 from tradewind.errors import NoCapacity, Unaffordable
 from tradewind.market.demands import Demand
 from tradewind.market.offers import Offer, Terms
@@ -33,22 +32,22 @@ class Plan(Struct, frozen=True):
     """Pools with their terms, and how many workers in each."""
 
 
-def cheapest_steady(view: TrainingView, *, servers: bool = True) -> Plan | None:
-    """What the work costs where it is cheapest on demand; None where nothing on demand fits."""
+def cheapest_steady(view: TrainingView) -> Plan | None:
+    """What is left of the work where it is cheapest on demand; None where nothing on demand fits."""
     found = candidates(view.market.offers, view.goal, Terms.ON_DEMAND)
-    state = _state_price(view.market.offers, view.goal) if servers else 0.0
+    state = _state_price(view.market.offers, view.goal)
     if not found or state is None:
         return None
     return _plan(spread(found, view.goal.workers.count), view, state)
 
 
-def plans(view: TrainingView, *, servers: bool = True) -> tuple[Plan, ...]:
+def plans(view: TrainingView) -> tuple[Plan, ...]:
     """The ways worth looking at: every number of workers of one offer, and every two offers together.
 
     With the work's rate fixed, the cheapest way within a time uses two offers at most (a linear programme
-    with two constraints: the number of workers and the speed). Empty where the servers have no place.
+    with two constraints: the number of workers and the speed). Empty where workers or servers have no place.
     """
-    state = _state_price(view.market.offers, view.goal) if servers else 0.0
+    state = _state_price(view.market.offers, view.goal)
     if state is None:
         return ()
     found = [
@@ -58,34 +57,31 @@ def plans(view: TrainingView, *, servers: bool = True) -> tuple[Plan, ...]:
     count = view.goal.workers.count
     made = []
     for at, each in enumerate(found):
-        made += [
-            _plan([(each, number)], view, state)
-            for number in _numbers(room(each.offer, count))
-        ]
+        for number in _numbers(room(each.offer, count)):
+            made.append(_plan([(each, number)], view, state))
         for other in found[at + 1 :]:
-            made += [
-                _plan([(each, number), (other, room(other.offer, count - number))], view, state)
-                for number in _numbers(room(each.offer, count - 1))
-            ]
+            for number in _numbers(room(each.offer, count - 1)):
+                places = [(each, number), (other, room(other.offer, count - number))]
+                made.append(_plan(places, view, state))
     if found:
         fastest = sorted(found, key=lambda each: (-each.vcpus, each.unit))
         made += [_plan(spread(found, count), view, state), _plan(spread(fastest, count), view, state)]
     return tuple(made)
 
 
-def require_feasible(view: TrainingView, *, servers: bool = True) -> None:
-    """Raise NoCapacity or Unaffordable if the goal cannot be met at the prices of `view`.
+def require_feasible(view: TrainingView) -> Plan:
+    """The cheapest way to meet the goal at the prices of `view`.
 
-    Billing by the hour, revocations and rising prices only make it dearer, so what is refused here cannot be
-    done now. The error names the cheapest budget and the earliest deadline that would do.
+    Raises NoCapacity or Unaffordable if there is none; billing by the hour and revocations would only make
+    it dearer. The error names the cheapest budget and the earliest deadline that would do.
     """
     goal, now = view.goal, view.market.now
-    if servers and _state_price(view.market.offers, goal) is None:
+    if _state_price(view.market.offers, goal) is None:
         raise NoCapacity(
             f"no reliable offer covers what the servers need ({_wants(goal.state)}); "
             "ask for less, or for other zones or types"
         )
-    made = plans(view, servers=servers)
+    made = plans(view)
     if not made:
         raise NoCapacity(
             f"no offer anywhere fits the workers ({_wants(goal.workers)}); ask for less, or for other zones "
@@ -93,8 +89,9 @@ def require_feasible(view: TrainingView, *, servers: bool = True) -> None:
         )
     left = math.inf if goal.deadline is None else goal.deadline - now
     money = math.inf if goal.budget is None else goal.budget - view.spent
-    if any(plan.seconds <= left and plan.cost <= money for plan in made):
-        return
+    fitting = [plan for plan in made if plan.seconds <= left and plan.cost <= money]
+    if fitting:
+        return min(fitting, key=lambda plan: (plan.cost, plan.seconds))
     fastest = min(made, key=lambda plan: (plan.seconds, plan.cost))
     cheapest = min(made, key=lambda plan: (plan.cost, plan.seconds))
     timely = [plan for plan in made if plan.seconds <= left]
@@ -103,21 +100,21 @@ def require_feasible(view: TrainingView, *, servers: bool = True) -> None:
     if timely:
         ways.append(f"a budget of {_dollars(view.spent + min(plan.cost for plan in timely))} USD")
     if paid and goal.deadline is not None:
-        ways.append(f"a deadline of {_when(now, min(plan.seconds for plan in paid))}")
+        ways.append(f"a deadline of {_when(min(plan.seconds for plan in paid))}")
     if not ways:
         ways = [
-            f"a deadline of {_when(now, fastest.seconds)} with a budget of "
+            f"a deadline of {_when(fastest.seconds)} with a budget of "
             f"{_dollars(view.spent + fastest.cost)} USD",
-            f"a deadline of {_when(now, cheapest.seconds)} with a budget of "
+            f"a deadline of {_when(cheapest.seconds)} with a budget of "
             f"{_dollars(view.spent + cheapest.cost)} USD",
         ]
     asked = []
     if goal.deadline is not None:
-        asked.append(f"the deadline {iso(goal.deadline)}")
+        asked.append(f"the deadline {left / 3600:.2f} hours from now")
     if goal.budget is not None:
         asked.append(f"the budget of {goal.budget:.4f} USD")
     raise Unaffordable(
-        f"the work cannot be done within {' and '.join(asked)} at the prices of {iso(now)}; "
+        f"the work cannot be done within {' and '.join(asked)} at the prices of now; "
         f"what would do: {', or '.join(dict.fromkeys(ways))}"
     )
 
@@ -133,6 +130,8 @@ def _plan(places: Sequence[tuple[Candidate, int]], view: TrainingView, state: fl
 
 
 def _state_price(offers: Iterable[Offer], goal: Goal) -> float | None:
+    if goal.state.count == 0:
+        return 0.0
     prices = [
         offer.price.per_hour
         for offer in offers
@@ -149,10 +148,15 @@ def _numbers(most: int) -> Iterable[int]:
 
 def _wants(demand: Demand) -> str:
     resources = demand.resources
-    wanted = [f"{getattr(resources, name):g} {name}" for name in ("vcpus", "memory_gib", "gpus") if getattr(resources, name)]
-    for name in ("instance_types", "zones"):
-        if named := getattr(demand, name):
-            wanted.append(f"{name} {', '.join(named)}")
+    amounts = (
+        (resources.vcpus, "vCPUs"),
+        (resources.memory_gib, "GiB of memory"),
+        (resources.gpus, f"{resources.gpu_kind} GPUs".strip()),
+    )
+    wanted = [f"{amount:g} {name}" for amount, name in amounts if amount]
+    for name, named in (("type", demand.instance_types), ("zone", demand.zones)):
+        if named:
+            wanted.append(f"{name} {' or '.join(named)}")
     return ", ".join(wanted) or "anything"
 
 
@@ -161,5 +165,6 @@ def _dollars(amount: float) -> str:
     return f"{math.ceil(amount * 10_000) / 10_000:.4f}"
 
 
-def _when(now: float, seconds: float) -> str:
-    return iso(math.ceil(now + seconds))
+def _when(seconds: float) -> str:
+    """Rounded up likewise."""
+    return f"{math.ceil(seconds / 36) / 100:.2f} hours from now"

@@ -15,12 +15,13 @@ import contextlib
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
-from msgspec import Struct, to_builtins
+from msgspec import to_builtins
 
 from tradewind import clock
 from tradewind.errors import TradewindError, Unreachable
 from tradewind.market.leases import Lease, LeaseId, Revocation
 from tradewind.runtimes.interface import Runtime, Task, TaskEnd, TaskState
+from tradewind.state.control import StateStatus
 from tradewind.training.elastic.placement import place
 from tradewind.training.elastic.work import STATE, Broken, Change, Finished, Joined, Saved, Stranded
 from tradewind.training.job import Job
@@ -34,21 +35,6 @@ MOST_FAILURES = 3
 """Failures of one task, without any progress between, after which the job is broken."""
 
 
-class StateStatus(Struct, frozen=True):
-    """What the state's server says of itself."""
-
-    clocks: tuple[int, ...]
-    """Batches done, by logical worker."""
-    hosted: tuple[int, ...]
-    """How many hosts each logical worker has had."""
-    left: tuple[bool, ...]
-    """Whether the logical worker has finished its part."""
-    loss: float
-    """The sum of the losses of all rows read."""
-    weight: float
-    """The weight of all rows read."""
-
-
 class StateLink(Protocol):
     """The line to the state's server. Every call blocks, for a stated time at most."""
 
@@ -56,8 +42,8 @@ class StateLink(Protocol):
         """How far the workers are; Unreachable if the server does not answer."""
         ...
 
-    def save(self) -> int:
-        """Make a durable snapshot; the rows in it. Unreachable if the server does not answer."""
+    def save(self) -> tuple[int, ...]:
+        """Make a durable snapshot; the batches in it, by logical worker. Unreachable as `status`."""
         ...
 
     def close(self) -> None:
@@ -77,8 +63,9 @@ class _Hosting:
 class ProcessWork:
     """The `Work` of a job, done by tasks of a runtime.
 
-    `state_task` and `worker_task` say which module runs and with what arguments; `total` is the rows to read
-    over all epochs, `rows_done` turns the workers' clocks into rows. `speeds` gives a lease's relative speed.
+    The state is served at `address`; `arguments` are what every task is given besides: `cache`, `snapshots`
+    and `base`, see `training.state_host`. `total` is the rows to read over all epochs, `rows_done` turns the
+    workers' clocks into rows. `speeds` gives a lease's relative speed.
     `rate` and `startup` are the estimates that `progress` gives until they are measured: rows a vCPU-second,
     and seconds, both of market time. `snapshot_every` is in seconds of market time.
     """
@@ -90,7 +77,6 @@ class ProcessWork:
         link: StateLink,
         *,
         address: str,
-        restored: bool,
         arguments: Mapping[str, Any],
         total: float,
         rows_done: Callable[[tuple[int, ...]], float],
@@ -101,7 +87,6 @@ class ProcessWork:
     ) -> None:
         self._job, self._runtime, self._link = job, runtime, link
         self._arguments = {**arguments, "job": to_builtins(job), "address": address}
-        self._restored = restored
         self._total, self._rows_done, self._speeds = total, rows_done, speeds
         self._rate, self._startup = rate, startup
         self._snapshot_every = snapshot_every
@@ -205,8 +190,7 @@ class ProcessWork:
         if self._state_lease is None or self._over:
             return
         self._state_task = self._name("state")
-        arguments = {**self._arguments, "restore": self._restored}
-        task = Task(self._state_task, "tradewind.training.state_host", arguments)
+        task = Task(self._state_task, "tradewind.training.state_host", dict(self._arguments))
         self._keep(self._start_on(self._state_lease, task))
 
     async def _watch(self) -> None:
@@ -222,12 +206,12 @@ class ProcessWork:
                 continue  # it is starting, or its task's end will be told; one silence means nothing
             self._take_in(status)
             if not self._serving:
-                self._serving = self._restored = True
+                self._serving = True
                 if self._state_lease is not None:
                     self._changes.put_nowait(Joined(self._state_lease.id))
                 await self._save()  # from here on there is always something to go back to
                 saved_at = clock.now()
-            if all(status.left):
+            if status.finished:
                 await self._save()
                 self._over = True
                 await self._stop_all()
@@ -240,10 +224,11 @@ class ProcessWork:
 
     def _take_in(self, status: StateStatus) -> None:
         before, self._status = self._status, status
-        self._done = self._rows_done(status.clocks)
-        if before is None or before.clocks != status.clocks:
+        clocks = tuple(worker.clock for worker in status.workers)
+        self._done = self._rows_done(clocks)
+        if before is None or tuple(worker.clock for worker in before.workers) != clocks:
             self._failures.clear()
-            self._windows.append((clock.now(), self._done, status.loss, status.weight))
+            self._windows.append((clock.now(), self._done, *status.progress))
             del self._windows[:-20]
         if len(self._windows) == 20:
             first, last = self._windows[0], self._windows[-1]
@@ -261,7 +246,7 @@ class ProcessWork:
             saved = await asyncio.to_thread(self._link.save)
         except Unreachable:
             return  # the last snapshot stands
-        self._saved = float(saved)
+        self._saved = self._rows_done(saved)
         self._changes.put_nowait(Saved(self._saved))
 
     # the workers
@@ -282,7 +267,7 @@ class ProcessWork:
         """Start a host for every worker that should be elsewhere than it is."""
         if not self._serving or self._over or self._status is None:
             return
-        working = [worker for worker, left in enumerate(self._status.left) if not left]
+        working = [number for number, worker in enumerate(self._status.workers) if not worker.left]
         speeds = {lease: self._speeds(self._leases[lease]) for lease in self._ready if lease in self._leases}
         current: dict[LeaseId, list[int]] = {}
         for worker, hosting in self._host.items():
@@ -313,7 +298,9 @@ class ProcessWork:
         try:
             await self._runtime.start(lease, task)
         except Unreachable as silence:
-            if lease.id in self._leases or (self._state_lease is not None and lease.id == self._state_lease.id):
+            if lease.id in self._leases or (
+                self._state_lease is not None and lease.id == self._state_lease.id
+            ):
                 self._changes.put_nowait(Stranded(lease.id, str(silence)))
                 self._give_up(lease.id)
             return False

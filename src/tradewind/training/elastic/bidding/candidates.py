@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from tradewind.market.decisions import Action, Release, Take
 from tradewind.market.demands import Demand
-from tradewind.market.instances import Pool
 from tradewind.market.leases import Lease
 from tradewind.market.offers import Bid, Offer, Terms
 from tradewind.training.elastic.work import STATE, WORK
@@ -74,17 +73,27 @@ def spread(found: Sequence[Candidate], wanted: int) -> list[tuple[Candidate, int
     return plan
 
 
-def ceiling(pool: Pool, offers: Iterable[Offer]) -> float | None:
-    """The on-demand price of a pool's type, in its zone or else the lowest anywhere; None if not sold."""
-    here = None
-    anywhere = None
-    for offer in offers:
-        if offer.price.terms is Terms.ON_DEMAND and offer.type.name == pool.instance_type:
-            price = offer.price.per_hour
-            if offer.zone == pool.zone:
-                here = price
-            anywhere = price if anywhere is None else min(anywhere, price)
-    return anywhere if here is None else here
+class Limits:
+    """What to bid at most for a pool: the on-demand price of its type."""
+
+    def __init__(self, offers: Iterable[Offer]) -> None:
+        self._here: dict[tuple[str, str], float] = {}
+        self._anywhere: dict[str, float] = {}
+        for offer in offers:
+            if offer.price.terms is Terms.ON_DEMAND:
+                name, price = offer.type.name, offer.price.per_hour
+                self._here[name, offer.zone] = price
+                self._anywhere[name] = min(price, self._anywhere.get(name, price))
+
+    def limit(self, offer: Offer) -> float | None:
+        """The price in the offer's zone, else the lowest anywhere; None where the type is not sold so."""
+        name = offer.type.name
+        return self._here.get((name, offer.zone), self._anywhere.get(name))
+
+    def allow(self, offer: Offer) -> bool:
+        """Whether the offer's price is not above its limit."""
+        limit = self.limit(offer)
+        return limit is None or offer.price.per_hour <= limit
 
 
 def working(leases: Iterable[Lease], leaving: frozenset[str]) -> list[Lease]:

@@ -16,7 +16,6 @@ from tradewind.training.elastic.bidding import candidates as offered
 from tradewind.training.elastic.bidding.candidates import Candidate
 from tradewind.training.view import TrainingView
 
-
 _SOON = 30.0
 """Seconds before the latest moment that count as there: it recedes, and is not to be chased by the second."""
 
@@ -41,7 +40,8 @@ class SpotMemory(Struct, frozen=True):
 class CheapestSpot:
     """Keeps workers on the spot pools where a unit of work is cheapest, bidding the on-demand price.
 
-    A lease that was revoked, or was given notice, is replaced at once. Otherwise a lease is left where it
+    A lease that was revoked, or was given notice, is replaced at once, and not from the pool that gave the
+    notice while that stands. Otherwise a lease is left where it
     is, unless `move_when` is given: then it moves as soon as work elsewhere is cheaper by that share. Where
     no spot pool is cheaper than on demand it rents on demand, and goes back to spot once that costs less
     than `back_below` of it. When what is left of the work would, on demand and with a start-up, just fit
@@ -69,17 +69,20 @@ class CheapestSpot:
 
     def decide(self, view: TrainingView, memory: SpotMemory) -> tuple[Decision, SpotMemory]:
         """Fill up, move, or hurry; ask again at the prices and the capacity that would change the answer."""
+        gone = offered.leaving(view)
+        # A pool that has just given notice would give the next lease notice too.
+        shunned = {lease.pool for lease in view.market.leases if lease.id in gone}
         spot = offered.candidates(view.market.offers, view.goal, Terms.SPOT)
         steady = offered.candidates(view.market.offers, view.goal, Terms.ON_DEMAND)
         memory = _remember(memory, spot)
-        held = offered.working(view.market.leases, offered.leaving(view))
+        held = offered.working(view.market.leases, gone)
         actions, reason = offered.hold_state(view)
         latest = self._latest_hurry(view, steady)
         if memory.hurried or latest - view.market.now < _SOON:
             if not memory.hurried:
                 memory = SpotMemory(memory.pools, hurried=True)
             return self._hurry(view, held, steady, actions, reason), memory
-        decision = self._economise(view, memory, held, spot, steady, actions, reason, latest)
+        decision = self._economise(view, memory, held, spot, steady, shunned, actions, reason, latest)
         return decision, memory
 
     def _latest_hurry(self, view: TrainingView, steady: Sequence[Candidate]) -> float:
@@ -127,14 +130,19 @@ class CheapestSpot:
         held: Sequence[Lease],
         spot: Sequence[Candidate],
         steady: Sequence[Candidate],
+        shunned: set[Pool],
         actions: list[Action],
         reason: str,
         latest: float,
     ) -> Decision:
         now, count = view.market.now, view.goal.workers.count
         ask = steady[0].unit if steady else math.inf
-        limits = {each.offer.pool: offered.ceiling(each.offer.pool, view.market.offers) for each in spot}
-        worth = [each for each in spot if _within(each, limits[each.offer.pool]) and each.unit < ask]
+        limits = offered.Limits(view.market.offers)
+        worth = [
+            each
+            for each in spot
+            if each.unit < ask and each.offer.pool not in shunned and _within(each, limits.limit(each.offer))
+        ]
         missing = count - len(held)
         going = self._going(held, spot, worth, ask)
         if going:
@@ -145,7 +153,7 @@ class CheapestSpot:
         steady_plan = offered.spread(steady, wanted)
         actions += offered.release(going)
         for each, number in spot_plan:
-            actions.append(offered.take(each, number, limits[each.offer.pool]))
+            actions.append(offered.take(each, number, limits.limit(each.offer)))
         actions += [offered.take(each, number, None) for each, number in steady_plan]
         words = [reason] if reason else []
         if going:
@@ -232,10 +240,6 @@ class CheapestSpot:
                 else:
                     watch.append(CapacityAbove(known.pool, 0))
         return tuple(watch)
-
-
-def _within(candidate: Candidate, limit: float | None) -> bool:
-    return limit is None or candidate.offer.price.per_hour <= limit
 
 
 def _remember(memory: SpotMemory, spot: Sequence[Candidate]) -> SpotMemory:

@@ -59,7 +59,8 @@ class CheckpointRestart:
         held = [lease for lease in view.market.leases if lease.purpose == WORK]
         missing = count - len(held)
         ask = steady[0].unit if steady else math.inf
-        spot = [each for each in spot if each.unit < ask and self._allowed(each, view)]
+        limits = offered.Limits(view.market.offers)
+        spot = [each for each in spot if each.unit < ask and limits.allow(each.offer)]
         steadily = bool(held) and held[0].terms is not Terms.SPOT
         if missing <= 0:
             whole = [each for each in spot if offered.room(each.offer, count) == count]
@@ -79,12 +80,12 @@ class CheckpointRestart:
         self, view: TrainingView, best: Candidate, number: int, actions: list[Action], going: int, ask: float
     ) -> Decision:
         spot = best.offer.terms is Terms.SPOT
-        limit = offered.ceiling(best.offer.pool, view.market.offers) if spot else None
+        limit = offered.Limits(view.market.offers).limit(best.offer) if spot else None
         actions = [*actions, offered.take(best, number, limit)]
         terms = "on spot" if spot else "on demand"
         reason = (
             f"{number} workers go to {best.offer.pool} {terms} at {best.offer.price.per_hour:.4f} USD an "
-            f"hour, {going} leave; the job goes on from its last checkpoint (one every {self.interval:.0f} s)."
+            f"hour, {going} leave; it goes on from the last checkpoint (one every {self.interval:.0f} s)."
         )
         watch = () if spot else self._watch(view, ask, True)
         return Decision(tuple(actions), reason, view.market.now + offered.RETRY, watch)
@@ -97,10 +98,6 @@ class CheckpointRestart:
             if offered.room(each.offer, count - here) == count - here:
                 fitting.append((each.unit, -here, each.offer.pool, each))
         return min(fitting, key=lambda entry: entry[:3])[3] if fitting else None
-
-    def _allowed(self, each: Candidate, view: TrainingView) -> bool:
-        limit = offered.ceiling(each.offer.pool, view.market.offers)
-        return limit is None or each.offer.price.per_hour <= limit
 
     def _watch(self, view: TrainingView, ask: float, steadily: bool) -> tuple[Watch, ...]:
         """On demand: the prices and the room that bring it back to spot. On spot: nothing but its leases."""

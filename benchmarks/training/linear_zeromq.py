@@ -1,0 +1,228 @@
+"""One pass of a sparse logistic model over the state engine, parameters in another process over ZeroMQ.
+
+A server process holds the weights with AdaGrad beside them; a worker process reads minibatches of 200 rows,
+pulls the weights that each touches and pushes their gradient, both in one message, asynchronously: while the
+worker computes on one batch, the server takes the last one's gradient in and sends the next one's weights,
+so that a batch is computed on weights one batch old. Data is in the worker's memory; it is generated in
+Criteo's shape (see `criteo_shaped`), and nothing here is a claim about Criteo's.
+
+Timed: from the first batch's pull to the last push's receipt. Not timed: generating data, starting the
+processes, compiling, the final pull for the test loss. Every push is stamped and taken in exactly once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing as mp
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numba
+import numpy as np
+import zmq
+from numba import njit
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from criteo_shaped import DENSE, Rows, log_loss, train_and_test
+from tradewind.algorithms.linear.losses import LOSSES
+from tradewind.algorithms.linear.minibatch import gradient
+from tradewind.state.client import StateClient
+from tradewind.state.consistency import Asynchronous
+from tradewind.state.control import StateControl
+from tradewind.state.engine import Engine
+from tradewind.state.server import Server, serve
+from tradewind.state.transport.zeromq import ZeroMQChannel, ZeroMQListener
+
+BATCH = 200
+RATE = 0.1
+SEED = 7
+
+
+@njit(cache=True, nogil=True, boundscheck=False)
+def _distinct(indices, bits, before, rows, local):
+    """The distinct `indices`, ascending, in `rows`; each one's place among them in `local`; their number.
+
+    A bit a feature instead of a sort: 2^19 bits and the counts before each word stay in the core's own cache.
+    """
+    one = np.uint64(1)
+    for i in range(indices.shape[0]):
+        feature = np.uint64(indices[i])
+        bits[feature >> np.uint64(6)] |= one << (feature & np.uint64(63))
+    count = 0
+    for w in range(bits.shape[0]):
+        before[w] = count
+        word = bits[w]
+        while word:
+            lowest = word & (~word + one)
+            rows[count] = 64 * w + _ones(lowest - one)
+            count += 1
+            word ^= lowest
+    for i in range(indices.shape[0]):
+        feature = np.uint64(indices[i])
+        w = feature >> np.uint64(6)
+        local[i] = before[w] + _ones(bits[w] & ((one << (feature & np.uint64(63))) - one))
+    bits[:] = 0
+    return count
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _ones(x):
+    """How many bits are set."""
+    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+def run_server(address: str) -> None:
+    """A server's whole life."""
+    listener = ZeroMQListener(address)
+    serve(Server(Engine(1, Asynchronous())), listener)
+    listener.close()
+
+
+def scaled(rows: Rows) -> Rows:
+    """The rows with their dense columns divided by what their root mean square is in the first 10,000."""
+    values = rows.values.reshape(len(rows), -1).copy()
+    values[:, :DENSE] /= np.sqrt(np.mean(np.square(values[:10_000, :DENSE]), axis=0))
+    return Rows(rows.indptr, rows.indices, values.ravel(), rows.labels, rows.truth, rows.features)
+
+
+def one_pass(client: StateClient, data: Rows) -> None:
+    """Learn from every row once."""
+    words = data.features // 64 + 1
+    bits, before = np.zeros(words, np.uint64), np.zeros(words, np.int32)
+    codes, parameters = np.array([LOSSES["logistic"]]), np.zeros(1, np.float32)
+    signs = (2 * data.labels - 1).astype(np.float32)
+    ones, once = np.ones(BATCH, np.float32), np.ones(1, np.float32)
+    totals = np.zeros(1)
+    starts = range(0, len(data), BATCH)
+
+    def rows_of(start: int) -> tuple[np.ndarray, np.ndarray]:
+        first, last = data.indptr[start], data.indptr[min(start + BATCH, len(data))]
+        rows, local = np.empty(last - first + 1, np.int64), np.empty(last - first, np.int32)
+        count = _distinct(data.indices[first:last], bits, before, rows, local)
+        rows[count] = data.features  # the bias
+        return rows[: count + 1], local
+
+    upcoming = [rows_of(starts[0]), rows_of(starts[1])]
+    weights = client.pull("weights", upcoming[0][0])
+    client.prefetch("weights", upcoming[1][0])
+    for number, start in enumerate(client.draw(starts)):
+        rows, local = upcoming[0]
+        stop = min(start + BATCH, len(data))
+        bounds = data.indptr[start : stop + 1]
+        slopes, bias_slopes = np.zeros_like(weights), np.zeros(1, np.float32)
+        gradient(
+            bounds - bounds[0], local, data.values[bounds[0] : bounds[-1]], signs[start:stop],
+            ones[: stop - start], weights, weights[-1], codes, parameters, once, slopes, bias_slopes, totals,
+        )  # fmt: skip
+        slopes[-1] = bias_slopes
+        if number + 1 < len(starts):
+            weights = client.pull("weights", upcoming[1][0])
+        client.push("weights", slopes, rows)
+        upcoming = upcoming[1:]
+        if number + 2 < len(starts):
+            upcoming.append(rows_of(starts[number + 2]))
+            client.prefetch("weights", upcoming[1][0])
+
+
+def run_worker(address: str, rows: int, answers: mp.Queue) -> None:
+    """A worker's whole life: (seconds, samples, test log-loss, trivial log-loss)."""
+    train, test = train_and_test(rows, seed=SEED)
+    train, test = scaled(train), scaled(test)
+    client = StateClient([ZeroMQChannel(address)], 0)
+    client.initialize(
+        "weights", np.zeros((train.features + 1, 1), np.float32), aggregate="adagrad", rate=RATE
+    )
+    client.initialize("warm", np.zeros((train.features + 1, 1), np.float32), aggregate="adagrad", rate=RATE)
+    client.host()
+    few = np.arange(3)
+    client.push("warm", np.ones((3, 1), np.float32), few)
+    client.pull("warm", few)
+    one_pass_of = train.part(0, 2 * BATCH)  # compiles, or loads from the cache, and touches another table
+
+    class Warm:
+        """The same client on the table `warm`."""
+
+        pull = staticmethod(lambda key, rows: client.pull("warm", rows))
+        push = staticmethod(lambda key, delta, rows: client.push("warm", delta, rows))
+        prefetch = staticmethod(lambda key, rows: client.prefetch("warm", rows))
+        draw = client.draw
+
+    one_pass(Warm(), one_pass_of)
+    client.pull("warm", few)
+    began = time.perf_counter()
+    one_pass(client, train)
+    client.leave()
+    seconds = time.perf_counter() - began
+    weights = client.pull("weights")[:, 0].astype(np.float64)
+    score = weights[-1] + (weights[test.indices] * test.values).reshape(len(test), -1).sum(axis=1)
+    share = np.full(len(test), train.labels.mean())
+    answers.put(
+        (seconds, len(train), log_loss(test.labels, 1 / (1 + np.exp(-score))), log_loss(test.labels, share))
+    )
+    client.close()
+
+
+def one_round(rows: int) -> tuple[float, int, float, float]:
+    """Fresh processes, one pass."""
+    spawn = mp.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"ipc://{folder}/state"
+        answers = spawn.Queue()
+        server = spawn.Process(target=run_server, args=(address,))
+        worker = spawn.Process(target=run_worker, args=(address, rows, answers))
+        server.start()
+        worker.start()
+        try:
+            answer = answers.get(timeout=120)
+            worker.join(30)
+            control = StateControl([ZeroMQChannel(address)])
+            control.stop()
+            control.close()
+            server.join(30)
+            return answer
+        finally:
+            for process in (worker, server):
+                if process.is_alive():
+                    process.kill()
+                process.join()
+
+
+def main() -> None:
+    """Print the table and the closing line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rows, under 45 s")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    rows = 120_000 if options.quick else 300_000
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ", end="")
+    print(f"numpy {np.__version__}, numba {numba.__version__}, pyzmq {zmq.__version__}, seed {SEED}")
+    print(f"{rows * 5 // 6} rows to learn from, 2^19 features, 39 non-zeros a row, minibatch {BATCH}")
+    print(f"{'round':>5} {'seconds':>8} {'samples/s':>10} {'test log-loss':>13} {'constant':>9}")
+    rates, losses = [], []
+    for number in range(-1, max(5, options.rounds)):
+        seconds, samples, loss, trivial = one_round(rows)
+        if number < 0:
+            continue  # the first starts the compiler's cache
+        rates.append(samples / seconds)
+        losses.append(loss)
+        print(
+            f"{number + 1:>5} {seconds:>8.3f} {rates[-1]:>10,.0f} {loss:>13.4f} {trivial:>9.4f}", flush=True
+        )
+    rate = statistics.median(rates)
+    print(f"median {rate:,.0f} samples/s, load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    figures = {"samples_per_s": round(rate), "test_logloss": round(statistics.median(losses), 4)}
+    print(json.dumps({"benchmark": "training/linear_zeromq", "figures": figures}))
+
+
+if __name__ == "__main__":
+    main()

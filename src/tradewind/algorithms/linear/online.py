@@ -1,0 +1,271 @@
+"""Learning row by row in one process: adaptive steps on scaled features, for one model or a whole pack.
+
+Each feature's step shrinks with the gradients that it has seen (Duchi, Hazan and Singer, JMLR 2011), on
+features scaled to one size as Vowpal Wabbit does it (Ross, Mineiro and Langford, UAI 2013, section 2), only
+that the scale is measured on the first rows and not while learning. A step is the rate times the gradient
+over `sqrt(1 + g)`: without the one the first steps of a rare feature are so long that the test loss suffers,
+and with it a table of zeros is a fresh one, which costs nothing to make.
+
+A feature that a row holds twice counts twice in its score; alone, one model steps with the last of the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from tradewind.algorithms.linear.losses import exp32, slope
+from tradewind.algorithms.linear.packing import Pack
+from tradewind.algorithms.linear.scaling import Scaling
+from tradewind.algorithms.linear.vectors import (
+    LANES,
+    pack_fetch,
+    pack_score,
+    pack_step,
+    row_score,
+    row_step,
+)
+
+RATE = 0.15
+"""The usual learning rate here."""
+
+_F = np.float32
+_HUGE = _F(3.0e38)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _learn_one(
+    indptr: Any, indices: Any, values: Any, labels: Any, weights: Any, table: Any, bias: Any, inverse: Any,
+    bound: Any, code: Any, parameter: Any, positive: Any, rate: Any, l1: Any, l2: Any, intercept: Any,
+    held: Any, scores: Any,
+) -> int:  # fmt: skip
+    """Learn from the rows in order with one model; the first row whose score is not finite, or -1."""
+    held_w, held_g, held_x = held[0], held[1], held[2]
+    weighted, kept = weights.shape[0] > 0, scores.shape[0] > 0
+    w0, g0 = bias[0], bias[1]
+    bad = -1
+    for i in range(indptr.shape[0] - 1):
+        start, stop = indptr[i], indptr[i + 1]
+        z = w0 + row_score(table, indices, values, inverse, bound, start, stop, held_w, held_g, held_x)
+        if not (abs(z) < _HUGE):
+            bad = i
+            break
+        y = labels[i]
+        if kept:
+            scores[i] = z
+        d = -y / (_F(1.0) + exp32(y * z)) if code == 0 else slope(code, parameter, y, z)
+        if y > 0:
+            d = d * positive
+        if weighted:
+            d = d * weights[i]
+        if intercept:
+            g0 += d * d
+            w0 -= rate * d / np.sqrt(_F(1.0) + g0)
+        row_step(table, indices, start, stop, held_w, held_g, held_x, d, rate, l1, l2)
+    bias[0], bias[1] = w0, g0
+    return bad
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _score_pack(
+    table: Any, bias: Any, indices: Any, values: Any, inverse: Any, bound: Any, start: Any, stop: Any,
+    following: Any, sums: Any, scores: Any,
+) -> None:  # fmt: skip
+    """The scores of all columns for one row, summed in the order in which `row_score` does."""
+    columns = table.shape[2]
+    sums[:] = _F(0.0)
+    for k in range(start, stop):
+        if k + following < indices.shape[0]:
+            pack_fetch(table, np.intp(indices[k + following]))
+        row = np.intp(indices[k])
+        x = values[k] * inverse[row] if row < bound else values[k]
+        pack_score(table, row, x, sums, np.intp((k - start) % LANES))
+    for m in range(columns):
+        low = (sums[0, m] + sums[4, m]) + (sums[2, m] + sums[6, m])
+        scores[m] = bias[0, m] + (low + ((sums[1, m] + sums[5, m]) + (sums[3, m] + sums[7, m])))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _step_pack(
+    table: Any, bias: Any, indices: Any, values: Any, inverse: Any, bound: Any, start: Any, stop: Any,
+    slopes: Any, rates: Any, l1: Any, l2: Any, decays: Any, intercept: Any,
+) -> None:  # fmt: skip
+    """A step of all columns against their slopes."""
+    if intercept:
+        for m in range(slopes.shape[0]):
+            d = slopes[m]
+            bias[1, m] += d * d
+            bias[0, m] -= rates[m] * d / np.sqrt(_F(1.0) + bias[1, m])
+    for k in range(start, stop):
+        row = np.intp(indices[k])
+        x = values[k] * inverse[row] if row < bound else values[k]
+        pack_step(table, row, x, slopes, rates, l1, l2, decays)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _learn_pack(
+    indptr: Any, indices: Any, values: Any, labels: Any, weights: Any, table: Any, bias: Any, inverse: Any,
+    bound: Any, codes: Any, parameters: Any, positive: Any, rates: Any, l1: Any, l2: Any, logistic: Any,
+    decays: Any, intercept: Any, kept: Any,
+) -> int:  # fmt: skip
+    """`_learn_one` for every column of a pack."""
+    columns = table.shape[2]
+    sums, scores = np.empty((LANES, columns), np.float32), np.empty(columns, np.float32)
+    slopes = np.empty(columns, np.float32)
+    for i in range(indptr.shape[0] - 1):
+        start, stop = indptr[i], indptr[i + 1]
+        _score_pack(
+            table, bias, indices, values, inverse, bound, start, stop, stop - start, sums, scores
+        )
+        y = labels[i]
+        weight = weights[i] if weights.shape[0] else _F(1.0)
+        finite = True
+        for m in range(columns):
+            finite &= abs(scores[m]) < _HUGE
+        if not finite:
+            return i
+        if logistic:
+            for m in range(columns):
+                slopes[m] = -y / (_F(1.0) + exp32(y * scores[m]))
+        else:
+            for m in range(columns):
+                slopes[m] = slope(codes[m], parameters[m], y, scores[m])
+        if y > 0:
+            for m in range(columns):
+                slopes[m] *= positive[m]
+        if weights.shape[0]:
+            for m in range(columns):
+                slopes[m] *= weight
+        for m in range(kept.shape[1]):
+            kept[i, m] = scores[m]
+        _step_pack(
+            table, bias, indices, values, inverse, bound, start, stop,
+            slopes, rates, l1, l2, decays, intercept,
+        )  # fmt: skip
+    return -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _learn_softmax(
+    indptr: Any, indices: Any, values: Any, labels: Any, weights: Any, table: Any, bias: Any, inverse: Any,
+    bound: Any, outputs: Any, models: Any, rates: Any, l1: Any, l2: Any, decays: Any, intercept: Any,
+    kept: Any,
+) -> int:  # fmt: skip
+    """`_learn_one` for models with `outputs` scores each, under softmax; labels are class numbers."""
+    columns = table.shape[2]
+    sums, scores = np.empty((LANES, columns), np.float32), np.empty(columns, np.float32)
+    slopes = np.zeros(columns, np.float32)
+    for i in range(indptr.shape[0] - 1):
+        start, stop = indptr[i], indptr[i + 1]
+        _score_pack(
+            table, bias, indices, values, inverse, bound, start, stop, stop - start, sums, scores
+        )
+        weight = weights[i] if weights.shape[0] else _F(1.0)
+        target = np.int64(labels[i])
+        for m in range(models):
+            first = m * outputs
+            top, total = scores[first], _F(0.0)
+            for c in range(first, first + outputs):
+                top = max(top, scores[c])
+                if not (abs(scores[c]) < _HUGE):
+                    return i
+            for c in range(first, first + outputs):
+                slopes[c] = exp32(scores[c] - top)
+                total += slopes[c]
+            for c in range(first, first + outputs):
+                hit = _F(1.0) if c == first + target else _F(0.0)
+                slopes[c] = weight * (slopes[c] / total - hit)
+        for m in range(kept.shape[1]):
+            kept[i, m] = scores[m]
+        _step_pack(
+            table, bias, indices, values, inverse, bound, start, stop,
+            slopes, rates, l1, l2, decays, intercept,
+        )  # fmt: skip
+    return -1
+
+
+class OnlineLearner:
+    """The weights of a pack while it learns in this process.
+
+    Dense rows come scaled already; sparse ones are scaled as they are read.
+    """
+
+    def __init__(self, pack: Pack, scaling: Scaling, *, bias: bool = True) -> None:
+        self.pack, self.scaling, self.intercept = pack, scaling, bias
+        features = len(scaling.scale)
+        columns = pack.columns
+        self.single = columns == 1
+        width = 1 if self.single else -(-columns // LANES) * LANES
+        self._table = np.zeros((features + 1, 2, width), np.float32)
+        self._bias = np.zeros((2, width), np.float32)
+        self._inverse = np.append(1.0 / scaling.scale, 1.0).astype(np.float32)
+        scaled = np.flatnonzero(scaling.scale != 1.0)
+        self._bound = int(scaled[-1]) + 1 if len(scaled) else 0
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """Of scaled features: (d, columns)."""
+        return self._table[:-1, 0, : self.pack.columns]
+
+    @property
+    def bias(self) -> NDArray[np.float32]:
+        """(columns,)."""
+        return self._bias[0, : self.pack.columns]
+
+    def learn(
+        self,
+        indptr: NDArray[np.int64],
+        indices: NDArray[np.int32],
+        values: NDArray[np.float32],
+        labels: NDArray[np.float32],
+        weights: NDArray[np.float32] | None = None,
+        *,
+        scaled: bool = False,
+        keep: bool = False,
+    ) -> tuple[int, NDArray[np.float32]]:
+        """Learn from sparse rows in their order; `scaled` says that their values are.
+
+        Returns the first row whose score was not finite, -1 for none, and where `keep` asks the score of each
+        row before it was learned from, (n, columns).
+        """
+        pack = self.pack
+        bound = 0 if scaled else self._bound
+        weights = np.empty(0, np.float32) if weights is None else weights
+        rows = len(indptr) - 1
+        kept = np.empty((rows, pack.columns) if keep else (0, 0), np.float32)
+        if self.single:
+            longest = int(np.diff(indptr).max()) if rows else 0
+            held = np.empty((3, -(-max(longest, 1) // LANES) * LANES), np.float32)
+            bad = _learn_one(
+                indptr, indices, values, labels, weights, self._table[:, :, 0], self._bias[:, 0],
+                self._inverse, bound, int(pack.codes[0]), pack.parameters[0], pack.positive[0],
+                pack.rates[0], pack.l1[0], pack.l2[0], self.intercept, held, kept.ravel(),
+            )  # fmt: skip
+            return int(bad), kept
+        width = self._table.shape[2]
+        rates, l1, l2 = (
+            _padded(pack.per_column(each), width) for each in (pack.rates, pack.l1, pack.l2)
+        )
+        decays = bool(l1.any() or l2.any())
+        if pack.softmax:
+            bad = _learn_softmax(
+                indptr, indices, values, labels, weights, self._table, self._bias, self._inverse, bound,
+                pack.outputs, len(pack), rates, l1, l2, decays, self.intercept, kept,
+            )  # fmt: skip
+            return int(bad), kept
+        codes, parameters, positive = (
+            _padded(each, width) for each in (pack.codes, pack.parameters, pack.positive)
+        )
+        bad = _learn_pack(
+            indptr, indices, values, labels, weights, self._table, self._bias, self._inverse, bound,
+            codes, parameters, positive, rates, l1, l2, not codes.any(), decays, self.intercept, kept,
+        )  # fmt: skip
+        return int(bad), kept
+
+
+def _padded(values: NDArray[Any], width: int) -> NDArray[Any]:
+    """`values` with zeros after them: columns that pad a pack do not learn."""
+    return np.concatenate([values, np.zeros(width - len(values), values.dtype)])

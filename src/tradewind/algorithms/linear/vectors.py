@@ -1,0 +1,323 @@
+"""Two steps of a row as vector instructions: its score, and the adaptive update of its features.
+
+numba's own loops keep square roots and divisions scalar here, since a row's weights are scattered. These
+intrinsics gather eight (weight, accumulator) pairs as 8-byte words, work on them in registers and scatter
+them again. Every operation is an IEEE one or on integers, in a fixed order, so that the result is the same everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 8
+"""Floats worked on at a time: one register of AVX2. Wider ones run no faster here and waste a row's rest."""
+
+_AHEAD = 64
+"""Non-zeros whose table rows are fetched into the cache before they are needed; a row or two."""
+
+_SHIFT = LANES.bit_length() - 1
+_F32, _F64, _I32, _I64 = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64)
+_FLOATS, _PAIRS = ir.VectorType(_F32, LANES), ir.VectorType(_F64, LANES // 2)
+_INTS = ir.VectorType(_I32, LANES)
+
+
+def _lanes(numbers: list[int]) -> Any:
+    return ir.Constant(ir.VectorType(_I32, len(numbers)), numbers)
+
+
+def _splat(build: Any, value: Any, kind: Any) -> Any:
+    one = build.insert_element(ir.Constant(kind, ir.Undefined), value, _I32(0))
+    return build.shuffle_vector(one, ir.Constant(kind, ir.Undefined), _lanes([0] * LANES))
+
+
+def _inverse_root(build: Any, x: Any) -> Any:
+    """1 / sqrt(x) to a relative 5e-6, for x from 1e-30 to 1e30.
+
+    Lomont's integer estimate and two steps of Newton's: half the time of a square root and a division, and
+    unlike the processor's own estimate the same everywhere.
+    """
+    bits = build.lshr(build.bitcast(x, _INTS), ir.Constant(_INTS, [1] * LANES))
+    y = build.bitcast(build.sub(ir.Constant(_INTS, [0x5F375A86] * LANES), bits), _FLOATS)
+    half = build.fmul(x, ir.Constant(_FLOATS, [0.5] * LANES))
+    for _ in range(2):
+        off = build.fmul(build.fmul(half, y), y)
+        y = build.fmul(y, build.fsub(ir.Constant(_FLOATS, [1.5] * LANES), off))
+    return y
+
+
+def _at(build: Any, data: Any, index: Any, kind: Any) -> Any:
+    return build.bitcast(build.gep(data, [index]), kind.as_pointer())
+
+
+def _rows(build: Any, indices: Any, first: Any, left: Any, trash: Any) -> list[Any]:
+    """The table rows of eight non-zeros from `first` on; beyond the `left` that there are, `trash`."""
+    rows = []
+    for lane in range(LANES):
+        index = build.add(first, _I64(lane))
+        if left is None:
+            rows.append(build.sext(build.load(build.gep(indices, [index])), _I64))
+            continue
+        inside = build.icmp_unsigned("<", _I64(lane), left)
+        safe = build.select(inside, index, first)
+        found = build.sext(build.load(build.gep(indices, [safe])), _I64)
+        rows.append(build.select(inside, found, trash))
+    return rows
+
+
+def _values(build: Any, values: Any, first: Any, left: Any) -> Any:
+    """Sixteen non-zeros' values; zero beyond the `left` that there are."""
+    place = _at(build, values, first, _FLOATS)
+    if left is None:
+        return build.load(place, align=4)
+    mask = build.icmp_unsigned("<", _lanes(list(range(LANES))), _splat(build, build.trunc(left, _I32), _INTS))
+    kind = ir.FunctionType(_FLOATS, [place.type, _I32, mask.type, _FLOATS])
+    load = cgutils.get_or_insert_function(build.module, kind, f"llvm.masked.load.v{LANES}f32.p0")
+    return build.call(load, [place, _I32(4), mask, ir.Constant(_FLOATS, [0.0] * LANES)])
+
+
+def _fetch_ahead(build: Any, pairs: Any, indices: Any, first: Any, last: Any) -> None:
+    """Ask for the table rows of the non-zeros that come `_AHEAD` later."""
+    pointer = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
+    fetch = cgutils.get_or_insert_function(build.module, kind, "llvm.prefetch.p0")
+    far = build.add(first, _I64(_AHEAD + LANES))
+    base = build.sub(build.select(build.icmp_signed("<", far, last), far, last), _I64(LANES))
+    base = build.select(build.icmp_signed("<", base, _I64(0)), _I64(0), base)
+    for lane in range(LANES):
+        row = build.sext(build.load(build.gep(indices, [build.add(base, _I64(lane))])), _I64)
+        place = build.bitcast(build.gep(pairs, [row]), pointer)
+        build.call(fetch, [place, _I32(1), _I32(3), _I32(1)])
+
+
+def _chunks(build: Any, start: Any, stop: Any, body: Callable[[Any, Any, Any], None]) -> None:
+    """`body(first, offset, left)` for each eight non-zeros; `left` is None where there are all eight."""
+    count = build.sub(stop, start)
+    whole = build.lshr(count, _I64(_SHIFT))
+    with cgutils.for_range(build, whole) as loop:
+        offset = build.shl(loop.index, _I64(_SHIFT))
+        body(build.add(start, offset), offset, None)
+    offset = build.shl(whole, _I64(_SHIFT))
+    left = build.sub(count, offset)
+    with build.if_then(build.icmp_unsigned("!=", left, _I64(0))):
+        body(build.add(start, offset), offset, left)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def row_score(
+    typing: Any, table: Any, indices: Any, values: Any, inverse: Any, bound: Any, start: Any, stop: Any,
+    held_w: Any, held_g: Any, held_x: Any,
+) -> Any:  # fmt: skip
+    """The sum of weight times scaled value over a row's non-zeros, `start` to `stop`.
+
+    `table` (d + 1, 2) float32 holds weight and accumulator, its last row is scratch; values in columns below
+    `bound` are multiplied by `inverse` (d + 1,), which ends in a one. Weights, accumulators and scaled values are left in the three
+    buffers, a multiple of eight long.
+    """
+    signature = types.float32(
+        table, indices, values, inverse, types.intp, types.intp, types.intp, held_w, held_g, held_x
+    )
+
+    def generate(context: Any, build: Any, sig: Any, args: Any) -> Any:
+        arrays = {
+            i: context.make_array(sig.args[i])(context, build, args[i]) for i in (0, 1, 2, 3, 7, 8, 9)
+        }
+        pairs = build.bitcast(arrays[0].data, _F64.as_pointer())
+        trash = build.sub(build.extract_value(arrays[0].shape, 0), _I64(1))
+        total = cgutils.alloca_once_value(build, ir.Constant(_FLOATS, [0.0] * LANES))
+
+        last = build.sub(build.extract_value(arrays[1].shape, 0), _I64(1))
+
+        def body(first: Any, offset: Any, left: Any) -> None:
+            rows = _rows(build, arrays[1].data, first, left, trash)
+            if left is None:
+                _fetch_ahead(build, pairs, arrays[1].data, first, last)
+            low, high = ir.Constant(_PAIRS, ir.Undefined), ir.Constant(_PAIRS, ir.Undefined)
+            for lane, row in enumerate(rows):
+                word = build.load(build.gep(pairs, [row]), align=4)
+                if lane < LANES // 2:
+                    low = build.insert_element(low, word, _I32(lane))
+                else:
+                    high = build.insert_element(high, word, _I32(lane - LANES // 2))
+            a, b = build.bitcast(low, _FLOATS), build.bitcast(high, _FLOATS)
+            w = build.shuffle_vector(a, b, _lanes(list(range(0, 2 * LANES, 2))))
+            g = build.shuffle_vector(a, b, _lanes(list(range(1, 2 * LANES, 2))))
+            x = cgutils.alloca_once(build, _FLOATS)
+            build.store(_values(build, arrays[2].data, first, left), x)
+            least = rows[0]
+            for row in rows[1:]:
+                least = build.select(build.icmp_signed("<", row, least), row, least)
+            with build.if_then(build.icmp_signed("<", least, args[4])):
+                factor = ir.Constant(_FLOATS, ir.Undefined)
+                for lane, row in enumerate(rows):
+                    # beyond the bound one warm place is read instead of a cold one
+                    place = build.select(build.icmp_signed("<", row, args[4]), row, trash)
+                    one = build.load(build.gep(arrays[3].data, [place]), align=4)
+                    factor = build.insert_element(factor, one, _I32(lane))
+                build.store(build.fmul(build.load(x), factor), x)
+            value = build.load(x)
+            for number, vector in ((7, w), (8, g), (9, value)):
+                build.store(vector, _at(build, arrays[number].data, offset, _FLOATS), align=4)
+            build.store(build.fadd(build.load(total), build.fmul(w, value)), total)
+
+        _chunks(build, args[5], args[6], body)
+        sums = build.load(total)
+        for half in (LANES >> i for i in range(1, _SHIFT + 1)):
+            order = [(lane + half) % LANES for lane in range(LANES)]
+            sums = build.fadd(sums, build.shuffle_vector(sums, sums, _lanes(order)))
+        return build.extract_element(sums, _I32(0))
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def row_step(
+    typing: Any, table: Any, indices: Any, start: Any, stop: Any,
+    held_w: Any, held_g: Any, held_x: Any, slope: Any, rate: Any, l1: Any, l2: Any,
+) -> Any:  # fmt: skip
+    """Take a step against `slope` with the buffers that `row_score` left, and write the table's rows.
+
+    `d = slope * x + l2 * w + l1 * sign(w)`, `g += d * d`, `w -= rate * d / sqrt(1 + g)`.
+    """
+    signature = types.void(
+        table, indices, types.intp, types.intp, held_w, held_g, held_x,
+        types.float32, types.float32, types.float32, types.float32,
+    )  # fmt: skip
+
+    def generate(context: Any, build: Any, sig: Any, args: Any) -> Any:
+        arrays = {i: context.make_array(sig.args[i])(context, build, args[i]) for i in (0, 1, 4, 5, 6)}
+        pairs = build.bitcast(arrays[0].data, _F64.as_pointer())
+        trash = build.sub(build.extract_value(arrays[0].shape, 0), _I64(1))
+        slopes, rates, l1s, l2s = (_splat(build, args[i], _FLOATS) for i in (7, 8, 9, 10))
+        zero, ones = ir.Constant(_FLOATS, [0.0] * LANES), ir.Constant(_FLOATS, [1.0] * LANES)
+        decays = build.fcmp_ordered(">", build.fadd(args[9], args[10]), ir.Constant(_F32, 0.0))
+
+        def body(first: Any, offset: Any, left: Any) -> None:
+            w, g, x = (
+                build.load(_at(build, arrays[i].data, offset, _FLOATS), align=4) for i in (4, 5, 6)
+            )
+            held = cgutils.alloca_once(build, _FLOATS)
+            build.store(build.fmul(x, slopes), held)
+            with build.if_then(decays):
+                sign = build.select(
+                    build.fcmp_ordered(">", w, zero), l1s,
+                    build.select(build.fcmp_ordered("<", w, zero), build.fsub(zero, l1s), zero),
+                )  # fmt: skip
+                build.store(build.fadd(build.load(held), build.fadd(build.fmul(w, l2s), sign)), held)
+            d = build.load(held)
+            g = build.fadd(g, build.fmul(d, d))
+            w = build.fsub(w, build.fmul(build.fmul(rates, d), _inverse_root(build, build.fadd(g, ones))))
+            half = LANES // 2
+            rows = _rows(build, arrays[1].data, first, left, trash)
+            for part in range(2):
+                order = [lane for i in range(half) for lane in (part * half + i, LANES + part * half + i)]
+                words = build.bitcast(build.shuffle_vector(w, g, _lanes(order)), _PAIRS)
+                for i in range(half):
+                    place = build.gep(pairs, [rows[part * half + i]])
+                    build.store(build.extract_element(words, _I32(i)), place, align=4)
+
+        _chunks(build, args[2], args[3], body)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _columns(build: Any, width: Any, body: Callable[[Any], None]) -> None:
+    """`body(column)` for each eighth column."""
+    with cgutils.for_range(build, build.lshr(width, _I64(_SHIFT))) as loop:
+        body(build.shl(loop.index, _I64(_SHIFT)))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def pack_score(typing: Any, table: Any, row: Any, x: Any, sums: Any, lane: Any) -> Any:
+    """`sums[lane] += table[row, 0] * x` for all columns, a multiple of eight of them.
+
+    `table` (d + 1, 2, columns) float32 holds weights and accumulators, `sums` is (8, columns).
+    """
+    signature = types.void(table, types.intp, types.float32, sums, types.intp)
+
+    def generate(context: Any, build: Any, sig: Any, args: Any) -> Any:
+        weights, total = (context.make_array(sig.args[i])(context, build, args[i]) for i in (0, 3))
+        width = build.extract_value(weights.shape, 2)
+        place = build.mul(args[1], build.shl(width, _I64(1)))
+        into = build.mul(args[4], width)
+        value = _splat(build, args[2], _FLOATS)
+
+        def body(column: Any) -> None:
+            w = build.load(_at(build, weights.data, build.add(place, column), _FLOATS), align=4)
+            to = _at(build, total.data, build.add(into, column), _FLOATS)
+            build.store(build.fadd(build.load(to, align=4), build.fmul(w, value)), to, align=4)
+
+        _columns(build, width, body)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def pack_step(
+    typing: Any, table: Any, row: Any, x: Any, slopes: Any, rates: Any, l1: Any, l2: Any, decays: Any
+) -> Any:
+    """`row_step` for one feature and all columns; `slopes`, `rates`, `l1`, `l2` are (columns,)."""
+    signature = types.void(
+        table, types.intp, types.float32, slopes, rates, l1, l2, types.boolean
+    )  # fmt: skip
+
+    def generate(context: Any, build: Any, sig: Any, args: Any) -> Any:
+        arrays = {i: context.make_array(sig.args[i])(context, build, args[i]) for i in (0, 3, 4, 5, 6)}
+        width = build.extract_value(arrays[0].shape, 2)
+        place = build.mul(args[1], build.shl(width, _I64(1)))
+        value = _splat(build, args[2], _FLOATS)
+        zero, ones = ir.Constant(_FLOATS, [0.0] * LANES), ir.Constant(_FLOATS, [1.0] * LANES)
+        decaying = build.icmp_unsigned("!=", args[7], args[7].type(0))
+
+        def body(column: Any) -> None:
+            at_w = _at(build, arrays[0].data, build.add(place, column), _FLOATS)
+            at_g = _at(build, arrays[0].data, build.add(build.add(place, width), column), _FLOATS)
+            own = {
+                i: build.load(_at(build, arrays[i].data, column, _FLOATS), align=4) for i in (3, 4, 5, 6)
+            }
+            w, g = build.load(at_w, align=4), build.load(at_g, align=4)
+            held = cgutils.alloca_once(build, _FLOATS)
+            build.store(build.fmul(value, own[3]), held)
+            with build.if_then(decaying):
+                sign = build.select(
+                    build.fcmp_ordered(">", w, zero), own[5],
+                    build.select(build.fcmp_ordered("<", w, zero), build.fsub(zero, own[5]), zero),
+                )  # fmt: skip
+                build.store(build.fadd(build.load(held), build.fadd(build.fmul(w, own[6]), sign)), held)
+            d = build.load(held)
+            g = build.fadd(g, build.fmul(d, d))
+            build.store(g, at_g, align=4)
+            step = build.fmul(build.fmul(own[4], d), _inverse_root(build, build.fadd(g, ones)))
+            build.store(build.fsub(w, step), at_w, align=4)
+
+        _columns(build, width, body)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def pack_fetch(typing: Any, table: Any, row: Any) -> Any:
+    """Ask for a row of `table` (d + 1, 2, columns) to be brought into the cache."""
+    signature = types.void(table, types.intp)
+
+    def generate(context: Any, build: Any, sig: Any, args: Any) -> Any:
+        weights = context.make_array(sig.args[0])(context, build, args[0])
+        floats = build.shl(build.extract_value(weights.shape, 2), _I64(1))
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
+        fetch = cgutils.get_or_insert_function(build.module, kind, "llvm.prefetch.p0")
+        place = build.mul(args[1], floats)
+        with cgutils.for_range(build, build.lshr(floats, _I64(4))) as loop:
+            line = build.gep(weights.data, [build.add(place, build.shl(loop.index, _I64(4)))])
+            build.call(fetch, [build.bitcast(line, pointer), _I32(1), _I32(3), _I32(1)])
+        return context.get_dummy_value()
+
+    return signature, generate

@@ -1,0 +1,69 @@
+"""The main of a logical worker: read its part of the data, learn, and go when asked to.
+
+It keeps nothing that is not in the state, so it may be killed at any instruction: whoever hosts the worker
+next is told the batch to go on from. Asked to leave, it ends the batch in hand first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from tradewind.algorithms.batch import Batch
+from tradewind.algorithms.interface import Algorithm
+from tradewind.data.interface import Part
+from tradewind.data.streams import open_data
+from tradewind.state.client import Ousted, RolledBack, StateClient
+from tradewind.state.transport.interface import Channel
+from tradewind.state.transport.zeromq import ZeroMQChannel
+from tradewind.training.job import Job, build_algorithm
+
+
+class Leaving(Exception):
+    """Thrown through `update` between two batches when the worker was asked to leave."""
+
+
+def main(arguments: dict[str, Any], leaving: Callable[[], bool]) -> None:
+    """Host `arguments["worker"]` of the job until its part is finished, it is hosted elsewhere, or it must go."""
+    job = msgspec.convert(arguments["job"], Job)
+    worker = int(arguments["worker"])
+    data = open_data(**job.data, cache=arguments["cache"])
+    part = data.part(worker, job.parts, job.batch, job.epochs, job.seed)
+    channel = ZeroMQChannel(arguments["address"])
+    learn(build_algorithm(job.learner), part, worker, channel, leaving)
+
+
+def learn(
+    algorithm: Algorithm,
+    part: Part,
+    worker: int,
+    channel: Channel,
+    leaving: Callable[[], bool] = lambda: False,
+) -> None:
+    """Host the worker over `channel` and learn from `part`, from wherever the state says it stands."""
+    state = StateClient([channel], worker)
+    try:
+        while True:
+            position = state.host()
+            stream = state.draw(_until(leaving, part.batches(position.clock)))
+            try:
+                algorithm.update(state, stream, state.bulk)
+                state.leave()
+            except Leaving:
+                state.release()
+            except RolledBack:
+                continue
+            return
+    except Ousted:
+        return  # another process hosts the worker now
+    finally:
+        state.close()
+
+
+def _until(leaving: Callable[[], bool], batches: Iterator[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        if leaving():
+            raise Leaving
+        yield batch
