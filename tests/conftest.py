@@ -38,3 +38,9 @@ def write_run():
     """A function that writes the journal of a small run to a path; see `small_run.write_run`."""
     # Imported here, so that a test of one module does not load the rest.
     return importlib.import_module("small_run").write_run
+
+
+@pytest.fixture
+def resume_run():
+    """A function that goes on with the run of `write_run`; see `small_run.resume_run`."""
+    return importlib.import_module("small_run").resume_run

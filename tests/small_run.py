@@ -93,3 +93,24 @@ def write_run(path: Path, *, finished: bool = True) -> None:
             estimates=(EstimateRow("cost", "dollars", 0.4, 0.5, 0.6, 0.57),),
         )
         journal.record_result("report", result)
+
+
+def resume_run(path: Path) -> None:
+    """Go on with that run for an hour on one lease, which is numbered `a` again."""
+    header = Header(
+        policy="cheapest_spot",
+        policy_home="x:y",
+        view="tradewind.market.views:View",
+        history="demo",
+        start=START + 7200,
+    )
+    take = Decision((Take(Bid(POOL, Terms.SPOT, 1, 0.9)),), "on again", START + 10800)
+    with Journal(path, header) as journal:
+        journal.record_sample(Sample(START + 7200, 300.0, 600.0, 0.33, 0, 0.0, 1.5))
+        journal.record(View(START + 7200, _offers(0.30), ()), None, take, None)
+        journal.record_outcomes((Outcome(("a",)),))
+        journal.record_sample(Sample(START + 10800, 600.0, 600.0, 0.31, 1, 0.2, 2.5))
+        journal.record_news(START + 10800, Ended("a", START + 10800, Ending.RELEASED))
+        charge = Charge("a", POOL, Terms.SPOT, START + 7200, START + 10800, Decimal("0.20"))
+        journal.record_invoice(Invoice((charge,)))
+        journal.record_result("report", RunResult(outcome="done"))

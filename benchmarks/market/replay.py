@@ -43,10 +43,10 @@ WORKERS = 8
 USEFUL_VCPUS = 4.0
 RATE = 1000.0
 """Rows per useful vCPU-second: a round figure, which only sets the scale of the work."""
-VCPU_SECONDS = 3.8e8
+VCPU_SECONDS = 3.3e8
 """The job's size: with this policy it lasts from March to the end of August."""
 STARTUP = 120.0
-MOVE_WHEN = 0.5
+MOVE_WHEN = 0.2
 
 
 def once(market: RecordedMarket, path: Path) -> tuple[float, controller.Result, str, int]:

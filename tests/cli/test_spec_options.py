@@ -7,7 +7,7 @@ from tradewind.cli import spec_options, terminal
 from tradewind.cli.spec_options import FIELDS, spec_given, tell_end
 from tradewind.errors import Misuse
 from tradewind.session.spec import schema
-from tradewind.session.train import Trained
+from tradewind.session.stretch import Trained
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 
 from tradewind import clock
+from tradewind.control.journal import Journal
 from tradewind.errors import Misuse
 from tradewind.session.report.page import page
 from tradewind.session.report.reading import journal_in, report_data
@@ -52,3 +53,23 @@ def test_where_there_is_no_journal(tmp_path):
             journal_in(path)
     with pytest.raises(Misuse, match="it is no journal"):
         report_data(tmp_path / "journal.sqlite.txt")
+
+
+def test_a_resumed_run_is_one_story(tmp_path, write_run, resume_run):
+    path = tmp_path / "journal.sqlite"
+    write_run(path)
+    resume_run(path)
+    with Journal.read(path) as reading:
+        header = reading.segments[-1][1]
+    Journal(path, header).close()  # opened once more, and nothing decided
+    data = report_data(path)
+    assert [(bar.id, bar.started, bar.ending) for bar in data.leases] == [
+        ("a", START + 10, "revoked"),
+        ("b", START + 10, "released"),
+        ("a", START + 7200, "released"),
+    ]
+    assert [bar.cost for bar in data.leases] == [None, None, pytest.approx(0.2)], "one invoice a stretch"
+    assert data.cost == pytest.approx(0.5 + 0.2), "what was spent when it was left, and since"
+    assert [sample.spent for sample in data.samples] == pytest.approx([0.1, 0.5, 0.5, 0.7])
+    assert data.outcome == "done" and data.title == "a small run" and len(data.decisions) == 4
+    assert (data.started, data.ended) == (START, START + 10800)

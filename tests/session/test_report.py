@@ -264,7 +264,7 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path):
 @pytest.mark.parametrize(
     ("amount", "written"),
     [
-        (None, "not known"),
+        (None, "–"),
         (0.0, "$0.00"),
         (1234.5, "$1,234.50"),
         (0.0123, "$0.0123"),

@@ -63,6 +63,33 @@ def test_the_median_is_the_same_to_the_last_bit(seed, servers, lengths, faults):
     assert (float(reader.pull("median")), int(reader.pull("n"))) == expected
 
 
+def entangled(batches):
+    """Every cell of every server's rows steps by a function of all the others."""
+
+    def work(client):
+        worker = client.position.worker
+        for clock in client.draw(range(client.position.clock, batches)):
+            every = client.pull("w")
+            step = np.tanh(every + np.roll(every, 1) + np.roll(every, 11)) + (worker + 1) * 0.1 + clock
+            client.push("w", step[:20], np.arange(20))
+            client.push("w", step[20:] - every.sum(), np.arange(20, 40))
+            client.barrier()
+        client.leave()
+
+    return work
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), servers=st.integers(2, 3), faults=st.integers(5, 40))
+def test_servers_never_part_by_a_clock(seed, servers, faults):
+    def outcome(faults, servers):
+        running, reader = begun(2, BulkSynchronous(), servers, {"w": np.arange(40.0)})
+        Weather(running, np.random.default_rng(seed), faults).run([entangled(4), entangled(5)])
+        return reader.pull("w")
+
+    assert outcome(faults, servers).tobytes() == outcome(0, 1).tobytes()
+
+
 @pytest.mark.parametrize("aggregate", ["sgd", "adagrad", "adam", "ftrl"])
 def test_optimisers_are_the_same_to_the_last_bit(aggregate):
     def work(client):

@@ -45,7 +45,7 @@ def tell_comparison(data: ReportData) -> None:
         (
             row.name,
             dollars(row.cost),
-            "not known" if row.seconds is None else durations.text(row.seconds),
+            "–" if row.seconds is None else durations.text(row.seconds),
             "" if row.quality is None else f"{row.quality:.4f}",
             "" if row.revocations is None else str(row.revocations),
             row.how,

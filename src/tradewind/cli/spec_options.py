@@ -15,7 +15,7 @@ from tradewind.session.assembly import policy_of
 from tradewind.session.report.page import dollars
 from tradewind.session.report.reading import JOURNAL, report_data
 from tradewind.session.spec import TrainSpec, override, read_spec
-from tradewind.session.train import Trained
+from tradewind.session.stretch import Trained
 
 F = TypeVar("F", bound=Callable[..., Any])
 

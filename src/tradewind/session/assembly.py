@@ -15,31 +15,34 @@ from tradewind.control.policy import AnyPolicy
 from tradewind.data.catalogs import aws_catalog
 from tradewind.data.recorded_histories import DEMO_START, history
 from tradewind.data.schemas import Labels
-from tradewind.data.streams import open_data
 from tradewind.data.stored import StoredData
+from tradewind.data.streamed import StreamedData
+from tradewind.data.streams import open_data
 from tradewind.errors import Misuse, suggestion
 from tradewind.market.catalog import Catalog, region_of
 from tradewind.market.demands import Demand
 from tradewind.market.recorded import RecordedMarket
 from tradewind.market.resources import Resources
 from tradewind.session.spec import DataSpec, ProviderSpec, TrainSpec
-from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
 from tradewind.training.elastic.bidding.cheapest_spot import CheapestSpot
+from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
 from tradewind.training.elastic.bidding.on_demand import OnDemand
 from tradewind.training.job import Job, build_algorithm
 from tradewind.training.view import Goal
 
 POLICIES: Mapping[str, type] = {kind.name: kind for kind in (CheapestSpot, OnDemand, CheckpointRestart)}
 """The bidding policies by the name that users write."""
-BOOT = {"local": 60.0, "simulated": 60.0}
-"""Seconds of market time that an instance is expected to take until it answers, where a spec says nothing."""
+BOOT = 60.0
+"""Seconds of market time that an instance takes until it answers, where a spec says nothing."""
+LOCAL_BOOT = 2.5
+"""Seconds of the wall's time that an instance of the local provider takes: a Python process and its imports."""
 
 
 class Material(Struct, frozen=True):
     """What a job learns from, opened and checked."""
 
     algorithm: Algorithm
-    train: StoredData
+    train: StoredData | StreamedData
     test: Batch | None
 
 
@@ -56,12 +59,14 @@ def market_of(spec: ProviderSpec, catalog: Catalog | None = None) -> tuple[Recor
         )
     catalog = aws_catalog() if catalog is None else catalog
     regions = sorted({region_of(pool.zone) for pool in recorded.pools})
+    expected = LOCAL_BOOT * spec.speed if spec.kind == "local" else BOOT
+    sold = [each for each in recorded.pools if catalog.sells(each.instance_type, region_of(each.zone))]
     market = RecordedMarket(
         recorded,
         catalog,
-        boot=BOOT[spec.kind] if spec.boot is None else spec.boot,
+        boot=expected if spec.boot is None else spec.boot,
         notice=spec.notice,
-        on_demand=[region for region in regions if region in catalog.regions],
+        on_demand=[*(region for region in regions if region in catalog.regions), *sold],
     )
     return market, start
 
@@ -129,16 +134,16 @@ def source_of(data: DataSpec) -> dict[str, Any]:
     return options
 
 
-def material_of(spec: TrainSpec, cache: Path | None) -> Material:
+def material_of(spec: TrainSpec, cache: Path | None, stream: StreamedData | None = None) -> Material:
     """The algorithm and the data, opened and checked against each other before anything is rented."""
     algorithm = build_algorithm(spec.learner)
     source = source_of(spec.data)
-    train = open_data(**source, cache=cache)
-    if not isinstance(train, StoredData):
+    train = open_data(**source, cache=cache) if stream is None else stream
+    if isinstance(train, StreamedData) and spec.runtime != "inline":
         raise Misuse(
             "a stream that passes once cannot be read by several machines",
             field="data",
-            fix="Save it to a file, or train in this process with runtime = 'inline'.",
+            fix="Save it to a file, or train in this process with runtime='inline'.",
         )
     if isinstance(algorithm, LinearLearner):
         several = Labels.CLASSES if "softmax" in algorithm.loss else Labels.BINARY

@@ -14,17 +14,20 @@ from tradewind import clock
 from tradewind.algorithms.batch import Batch
 from tradewind.algorithms.interface import Algorithm
 from tradewind.data.interface import DataSet, Part
+from tradewind.data.stored import StoredData
+from tradewind.data.streamed import StreamedData
 from tradewind.errors import NoCapacity
 from tradewind.estimates.run_time import Interval, cost, price_range, run_time, seconds_per_row
 from tradewind.market.offers import Offer, Terms
 from tradewind.market.recorded import RecordedMarket
-from tradewind.market.views import View
+from tradewind.session.spec import TrainSpec
 from tradewind.state.server import Server, serve
 from tradewind.state.transport.zeromq import ZeroMQChannel, ZeroMQListener
 from tradewind.training.elastic.bidding.candidates import Candidate, candidates, fits, spread
+from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
 from tradewind.training.job import Job
 from tradewind.training.state_host import fresh_state
-from tradewind.training.view import Goal, Progress, TrainingView
+from tradewind.training.view import Goal
 from tradewind.training.worker import Leaving, learn
 
 MEASURED = 0.5
@@ -56,7 +59,7 @@ class Speed(Struct, frozen=True):
     row_seconds: Interval
     """Seconds of the wall's time that a row takes on one core of this machine."""
     cores: dict[str, float] = {}
-    """Cores of this machine that an instance of a type is; a type not named is one core, if `speed` is set."""
+    """Cores of this machine that an instance of a type is; unnamed types are one, if `speed` is set."""
     speed: float | None = None
     """Market seconds in a wall's second; None where each vCPU counts as a core and time is not compressed."""
 
@@ -119,11 +122,6 @@ def measure(job: Job, algorithm: Algorithm, data: DataSet) -> Interval:
     return seconds_per_row(timed.seconds, timed.rows)
 
 
-def first_view(market: RecordedMarket, goal: Goal, now: float, progress: Progress) -> TrainingView:
-    """What a policy would see at `now`, with nothing rented yet."""
-    return TrainingView(View(now, market.offers(now), ()), progress, goal)
-
-
 def estimate_of(
     market: RecordedMarket,
     goal: Goal,
@@ -173,6 +171,34 @@ def estimate_of(
         return told
     dear = cost(_seconds(reliable, speed, rows), _hourly(reliable, market, now, state))
     return msgspec.structs.replace(told, on_demand_cost=dear)
+
+
+def rows_of(job: Job, train: StoredData | StreamedData) -> float:
+    """The rows that a job reads over all its epochs."""
+    assert train.rows is not None  # only stored data is learned from on leases
+    return float(train.rows * job.epochs)
+
+
+def speed_of(spec: TrainSpec, row_seconds: Interval) -> Speed:
+    """How fast the instances of a spec's provider are."""
+    if spec.provider.kind == "simulated":
+        return Speed(row_seconds)
+    return Speed(row_seconds, spec.provider.cpu_shares, spec.provider.speed)
+
+
+def estimated(
+    spec: TrainSpec, market: RecordedMarket, goal: Goal, now: float, speed: Speed, rows: float
+) -> Estimate:
+    """The estimate of a spec at a moment of its market."""
+    return estimate_of(
+        market,
+        goal,
+        now,
+        speed,
+        rows,
+        revocable=spec.policy.name != "on_demand",
+        servers=spec.policy.name != CheckpointRestart.name,
+    )
 
 
 def _seconds(chosen: list[tuple[Candidate, int]], speed: Speed, rows: float) -> Interval:

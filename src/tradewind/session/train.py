@@ -2,102 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
-import sys
+import shutil
 import tempfile
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 
-from tradewind import __version__, clock
-from tradewind.algorithms.batch import Batch
-from tradewind.algorithms.interface import Algorithm, Model
+from tradewind.algorithms.interface import Algorithm
 from tradewind.control.journal import Journal
-from tradewind.control.records import Sample, header_for
-from tradewind.data.model_files import newest_snapshot, write_model_file, write_snapshot
-from tradewind.data.runs import DONE, FAILED, PAUSED, Run, RunIndex, new_run_directory
+from tradewind.data.durable_files import write_durably
+from tradewind.data.model_files import newest_snapshot
+from tradewind.data.runs import DONE, RunIndex, new_run_directory
+from tradewind.data.stored import StoredData
+from tradewind.data.streamed import StreamedData
 from tradewind.data.streams import open_data
-from tradewind.errors import Misuse, Permanent, TradewindError, Unaffordable
-from tradewind.market.leases import Lease
-from tradewind.market.recorded import RecordedMarket
-from tradewind.providers.interface import Provider
-from tradewind.providers.local import LocalProvider
-from tradewind.providers.simulated import SimulatedProvider
-from tradewind.runtimes.processes import ProcessRuntime
-from tradewind.session import durations
-from tradewind.session.assembly import Material, goal_of, job_of, market_of, material_of, policy_of
-from tradewind.session.estimation import Estimate, Speed, estimate_of, measure
-from tradewind.session.report.data import EstimateRow, Source
-from tradewind.session.report.page import write_page
-from tradewind.session.report.reading import JOURNAL, RunResult, Told, report_data
-from tradewind.session.spec import TrainSpec, digest, make_spec, spec_bytes, spec_from
-from tradewind.state.client import StateClient
-from tradewind.state.engine import Engine
-from tradewind.state.server import Server
-from tradewind.state.snapshot import Snapshot, snapshot_of
-from tradewind.state.transport.inprocess import InProcess
-from tradewind.training.elastic import controller
-from tradewind.training.elastic.bidding.candidates import fits
-from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
-from tradewind.training.elastic.modelled_work import MODEL, ModelledWork
-from tradewind.training.elastic.process_work import ProcessWork
-from tradewind.training.elastic.served_state import ServedState
-from tradewind.training.elastic.work import Work
-from tradewind.training.in_process import learn_here
-from tradewind.training.job import Job, learner_of
-from tradewind.training.state_host import check_continues, fresh_state
-from tradewind.training.view import Goal, TrainingView
-
-SPEC, SNAPSHOTS, MODEL_FOLDER, REPORT = "spec.json", "snapshots", "model", "report.html"
-"""What a run's folder holds, beside its journal."""
-WARM = ("tradewind.training.worker", "tradewind.training.state_host", "tradewind.algorithms.linear_learner")
-"""Modules that an instance imports while it boots, so that a worker starts in milliseconds."""
-SAMPLE_EVERY = 1.0
-"""Seconds of the wall's time between two samples of a run that is not simulated."""
-SOURCES = {
-    "demo": (
-        Source("spot prices, us-east-1, 2020", "stanford-futuredata/training_on_a_dime", "MIT"),
-        Source("lives of 177 EC2 p3 spot instances", "uclasystem/bamboo", "MIT"),
-    ),
-    "aws-2020": (Source("spot prices, 2019-12 to 2020-03", "stanford-futuredata/training_on_a_dime", "MIT"),),
-}
-
-
-class Observer(Protocol):
-    """Watches a run as it goes."""
-
-    def update(self, sample: Sample) -> None:
-        """The run is at `sample`."""
-        ...
-
-
-class Trained(Struct, frozen=True, kw_only=True):
-    """What a run came to."""
-
-    directory: str
-    outcome: str
-    """`done` or `paused`."""
-    cost: float
-    """US dollars, this time and before."""
-    cost_on_demand: float
-    seconds: float
-    """Of the market's time."""
-    revocations: int
-    estimate: Estimate | None
-    quality: float | None = None
-    metric: str = ""
-    model: Any = None
-    """The `Model`; None where nothing was learned: a pause, or a simulation."""
-
-    def report(self, path: str | Path) -> None:
-        """Write the run's report, one HTML file."""
-        write_page(report_data(Path(self.directory)), Path(path))
+from tradewind.errors import Misuse
+from tradewind.session.assembly import goal_of, job_of, market_of, material_of
+from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of
+from tradewind.session.report.reading import JOURNAL
+from tradewind.session.spec import TrainSpec, make_spec, spec_bytes, spec_from
+from tradewind.session.stretch import DATA, SNAPSHOTS, SPEC, Observer, Stretch, Trained
+from tradewind.training.job import learner_of
 
 
 def train(
@@ -105,12 +32,22 @@ def train(
 ) -> Trained:
     """Train, through whatever the market does; returns when it is done or paused, with every lease released.
 
-    `what` is a spec, or a learner with `data` (a path, a shipped name) and the fields of a spec as options:
-    `train(LinearLearner(loss="logistic"), "adult", provider=local(), deadline="2h", budget=5.0)`. Ctrl-C
-    pauses. Raises Misuse, Unaffordable or NoCapacity before anything is rented; Permanent if it breaks.
+    `what` is a spec, or a learner with `data` and the fields of a spec as options:
+    `train(LinearLearner(loss="logistic"), "adult", provider=local(), deadline="2h", budget=5.0)`. The data
+    is a path, a shipped name, the table `data` of a spec, arrays (X, y), or an iterable of rows or batches;
+    one that passes once is never stored, and needs `runtime="inline"`. Ctrl-C pauses.
+
+    Raises Misuse, Unaffordable or NoCapacity before anything is rented; Permanent if it breaks.
     """
-    spec = _spec_of(what, data, options)
-    return _begin(spec, console, base=None)
+    if isinstance(what, TrainSpec):
+        if data is not None or options:
+            raise Misuse("a spec says everything itself", field="data", fix="Leave the other arguments out.")
+        return _begin(what, console)
+    learner = learner_of(what)
+    table = {"kind": learner.kind, **_without_none(learner.arguments)}
+    named, opened = _named(data)
+    spec = make_spec({**options, "learner": table, "data": named}, source="train()")
+    return _begin(spec, console, opened=opened)
 
 
 def learn_on(run: str | Path, data: Any, *, console: Observer | None = None, **options: Any) -> Trained:
@@ -121,16 +58,17 @@ def learn_on(run: str | Path, data: Any, *, console: Observer | None = None, **o
     directory = Path(run)
     before = _stored_spec(directory)
     plain = msgspec.to_builtins(before)
-    plain["data"] = {**plain["data"], "path": data} if isinstance(data, str) else data
-    plain["learner"] = {"kind": before.learner.kind, **before.learner.arguments}
-    spec = make_spec({**plain, **options}, source="learn_on")
+    named, opened = _named(data)
+    plain["data"] = {**_without_none(plain["data"]), "format": "auto", **named}
+    plain["learner"] = {"kind": before.learner.kind, **_without_none(before.learner.arguments)}
+    spec = make_spec({**_without_none(plain), **options}, source="learn_on()")
     if newest_snapshot(directory / SNAPSHOTS) is None:
         raise Misuse("it has no state to go on from", source=str(run), fix="Finish it first.")
-    return _begin(spec, console, base=directory / SNAPSHOTS)
+    return _begin(spec, console, base=directory / SNAPSHOTS, opened=opened)
 
 
 def resume(run: str | Path, *, workers: int | None = None, console: Observer | None = None) -> Trained:
-    """Go on with the run in the folder `run`, from its last snapshot, with another number of workers if given.
+    """Go on with the run in the folder `run`, from its last snapshot, with `workers` instances if given.
 
     The market goes on from the moment at which it was left. Raises Misuse if the run is done, is being
     driven by another process, or has other data than it began with.
@@ -146,7 +84,7 @@ def resume(run: str | Path, *, workers: int | None = None, console: Observer | N
     with Journal.read(directory / JOURNAL) as journal:
         left_at = journal.summary().last
     record = index.resume(record.id)
-    return _Session(spec, directory, index, record, console, base=None, at=left_at).run()
+    return Stretch(spec, directory, index, console, record=record, at=left_at).run()
 
 
 def estimate(spec: TrainSpec) -> Estimate:
@@ -154,8 +92,8 @@ def estimate(spec: TrainSpec) -> Estimate:
     with tempfile.TemporaryDirectory(prefix="tw-") as cache:
         job, material = job_of(spec), material_of(spec, Path(cache))
         market, start = market_of(spec.provider)
-        speed = _speed_of(spec, measure(job, material.algorithm, material.train))
-        return _estimate(spec, market, goal_of(spec, start), start, speed, _rows(job, material))
+        speed = speed_of(spec, measure(job, material.algorithm, material.train))
+        return estimated(spec, market, goal_of(spec, start), start, speed, rows_of(job, material.train))
 
 
 def local(**settings: Any) -> dict[str, Any]:
@@ -178,26 +116,22 @@ def inline() -> str:
     return "inline"
 
 
-def _spec_of(what: TrainSpec | Algorithm, data: Any, options: Mapping[str, Any]) -> TrainSpec:
-    if isinstance(what, TrainSpec):
-        if data is not None or options:
-            raise Misuse("a spec says everything itself", field="data", fix="Leave the other arguments out.")
-        return what
-    learner = learner_of(what)
-    if not isinstance(data, str | Path | dict):
-        raise Misuse(
-            f"{type(data).__name__} cannot be read by the processes of a job",
-            field="data",
-            fix="Give a path or a shipped name; fit() of the learner's estimator takes arrays.",
-        )
-    given = data if isinstance(data, dict) else {"path": str(data)}
-    table = {"kind": learner.kind, **learner.arguments}
-    return make_spec({**options, "learner": _without_none(table), "data": given}, source="train()")
+def _named(data: Any) -> tuple[dict[str, Any], StoredData | StreamedData | None]:
+    """The table `data` of a spec, and the data itself where no path leads to it."""
+    if isinstance(data, dict):
+        return data, None
+    if isinstance(data, str | Path):
+        return {"path": str(data)}, None
+    return {"path": "given"}, open_data(data)
 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    """TOML, whose tables a spec has, knows no null: an argument that is None is left to its default."""
-    return {name: value for name, value in table.items() if value is not None}
+    """TOML, whose tables a spec has, knows no null: what is None is left to its default."""
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in table.items()
+        if value is not None
+    }
 
 
 def _stored_spec(directory: Path) -> TrainSpec:
@@ -207,423 +141,25 @@ def _stored_spec(directory: Path) -> TrainSpec:
         raise Misuse("there is no run here", source=str(directory), fix="See: tradewind runs") from None
 
 
-def _begin(spec: TrainSpec, console: Observer | None, base: Path | None) -> Trained:
+def _begin(
+    spec: TrainSpec,
+    console: Observer | None,
+    *,
+    base: Path | None = None,
+    opened: StoredData | StreamedData | None = None,
+) -> Trained:
     index = RunIndex(spec.out)
     directory = new_run_directory(spec.out, spec.name)
-    record = None
     try:
-        (directory / SPEC).write_bytes(spec_bytes(spec))
-        session = _Session(spec, directory, index, None, console, base=base, at=None)
-        session.check()
-        record = index.begin(spec.name, spec_bytes(spec).decode(), directory)
-        session.record = record
+        if isinstance(opened, StoredData):
+            opened.save(directory / DATA)
+            data = msgspec.structs.replace(spec.data, path=str((directory / DATA).resolve()), format="saved")
+            spec, opened = msgspec.structs.replace(spec, data=data), None
+        write_durably(directory / SPEC, spec_bytes(spec))
+        stretch = Stretch(spec, directory, index, console, base=base, stream=opened)
+        stretch.check()
+        stretch.record = index.begin(spec.name, spec_bytes(spec).decode(), directory)
     except BaseException:
-        if record is None:
-            _remove(directory)
+        shutil.rmtree(directory)  # nothing half-written of a run that never began
         raise
-    return session.run()
-
-
-def _remove(directory: Path) -> None:
-    """Take back the folder of a run that never began."""
-    for path in sorted(directory.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    directory.rmdir()
-
-
-def _rows(job: Job, material: Material) -> float:
-    return float(material.train.rows * job.epochs)
-
-
-def _speed_of(spec: TrainSpec, row_seconds: Any) -> Speed:
-    if spec.provider.kind == "simulated":
-        return Speed(row_seconds)
-    return Speed(row_seconds, spec.provider.cpu_shares, spec.provider.speed)
-
-
-def _estimate(
-    spec: TrainSpec, market: RecordedMarket, goal: Goal, now: float, speed: Speed, rows: float
-) -> Estimate:
-    return estimate_of(
-        market,
-        goal,
-        now,
-        speed,
-        rows,
-        revocable=spec.policy.name != "on_demand",
-        servers=spec.policy.name != CheckpointRestart.name,
-    )
-
-
-class _Session:
-    """One stretch of a run: from its start or its resumption to its end or its pause."""
-
-    def __init__(
-        self,
-        spec: TrainSpec,
-        directory: Path,
-        index: RunIndex,
-        record: Run | None,
-        console: Observer | None,
-        *,
-        base: Path | None,
-        at: float | None,
-    ) -> None:
-        self.spec, self.directory, self.index, self.console = spec, directory, index, console
-        self.record = record
-        self.base, self.at = base, at
-        self.elapsed = clock.stopwatch()
-        self.material: Material | None = None
-        self.estimate: Estimate | None = None
-
-    def check(self) -> None:
-        """Open and check everything that can be wrong; raises before anything is rented."""
-        if self.material is not None:
-            return
-        spec = self.spec
-        self.policy = policy_of(spec)
-        self.job = job_of(spec)
-        self.material = material_of(spec, self.directory / "cache")
-        self._check_state()
-        if spec.runtime == "inline":
-            return
-        self.market, begun = market_of(spec.provider)
-        self.start = begun if self.at is None else self.at
-        if self.start >= self.market.history.end:
-            raise Misuse("the recorded market ends before that", field="provider.start", fix="Begin earlier.")
-        goal = goal_of(spec, begun)
-        spent = (self.record.cost or 0.0) if self.record is not None else 0.0
-        if goal.budget is not None and spent:
-            if spent >= goal.budget:
-                raise Unaffordable(
-                    f"{spent:.2f} USD are spent of a budget of {goal.budget:.2f}: raise the budget"
-                )
-            goal = msgspec.structs.replace(goal, budget=goal.budget - spent)
-        if spec.provider.kind == "local" and self.policy.name == CheckpointRestart.name:
-            raise Misuse(
-                "checkpoint_restart is a baseline without servers, which is simulated only",
-                field="policy",
-                fix='Set provider = "simulated", or choose cheapest_spot or on_demand.',
-            )
-        self.spent, self.goal = spent, goal
-        row_seconds = measure(self.job, self.material.algorithm, self.material.train)
-        self.speed = _speed_of(spec, row_seconds)
-        rows = _rows(self.job, self.material)
-        self.estimate = _estimate(spec, self.market, goal, self.start, self.speed, rows)
-
-    def _check_state(self) -> None:
-        """What is learned on from must fit the data; a fresh state must be possible at all."""
-        assert self.material is not None
-        train = self.material.train
-        config = {"features": train.schema.features, "learner": msgspec.to_builtins(self.job.learner)}
-        for folder in (self.directory / SNAPSHOTS, self.base):
-            found = None if folder is None else newest_snapshot(folder)
-            if found is not None:
-                check_continues(snapshot_of(*found[1:]), config, train.name)
-                return
-        fresh_state(self.job, self.material.algorithm, train)
-
-    def run(self) -> Trained:
-        """Do it; the record of runs tells how it ended, whatever happens."""
-        assert self.record is not None
-        try:
-            self.check()
-            trained = self._run_here() if self.spec.runtime == "inline" else self._run_on_leases()
-        except BaseException as problem:
-            known = isinstance(problem, TradewindError | KeyboardInterrupt)
-            reason = str(problem) if known else f"{type(problem).__name__}: {problem}"
-            with contextlib.suppress(TradewindError):
-                self.index.update(self.record.id, state=FAILED, reason=reason)
-            raise
-        return trained
-
-    # in this process
-
-    def _run_here(self) -> Trained:
-        assert self.material is not None
-        algorithm, data = self.material.algorithm, self.material.train
-        earlier = newest_snapshot(self.directory / SNAPSHOTS)
-        base = None if self.base is None else newest_snapshot(self.base)
-        if earlier is not None:
-            engine = Engine.restore(snapshot_of(*earlier[1:]))
-        else:
-            engine = fresh_state(self.job, algorithm, data, None if base is None else snapshot_of(*base[1:]))
-        stop = threading.Event()
-        with _heeding_interrupts(stop.set):
-            learn_here(self.job, algorithm, data, engine, stop.is_set)
-        self._keep(engine.snapshot())
-        seconds = self.elapsed()
-        state = DONE if engine.finished else PAUSED
-        model, quality, metric = self._finish(engine.snapshot()) if engine.finished else (None, None, "")
-        assert self.record is not None
-        told: dict[str, Any] = {} if quality is None else {"quality": quality, "metric": metric}
-        self.index.update(self.record.id, state=state, cost=0.0, seconds=seconds, **told)
-        return Trained(
-            directory=str(self.directory),
-            outcome=state,
-            cost=0.0,
-            cost_on_demand=0.0,
-            seconds=seconds,
-            revocations=0,
-            estimate=None,
-            quality=quality,
-            metric=metric,
-            model=model,
-        )
-
-    def _keep(self, snapshot: Snapshot) -> None:
-        write_snapshot(self.directory / SNAPSHOTS, sum(snapshot.positions()), *snapshot.plain())
-
-    # on leases
-
-    def _run_on_leases(self) -> Trained:
-        assert self.record is not None and self.estimate is not None
-        spec, told = self.spec, self._told()
-        real = spec.provider.kind == "local"
-        header = header_for(
-            self.policy,
-            TrainingView,
-            version=__version__,
-            spec=digest(spec),
-            seed=spec.seed,
-            history=spec.provider.history,
-            start=self.start,
-            world="" if real else MODEL,
-            details=msgspec.to_builtins(told),
-        )
-        self.index.update(
-            self.record.id,
-            estimate_cost=self.estimate.cost.expected,
-            estimate_seconds=self.estimate.seconds.expected,
-        )
-        with (
-            tempfile.TemporaryDirectory(prefix="tw-") as sockets,
-            Journal(self.directory / JOURNAL, header, commit_every=1 if real else 256) as journal,
-        ):
-            try:
-                if real:
-                    main = self._drive(Path(sockets), journal)
-                    result = clock.run(main, start=self.start, speed=spec.provider.speed)
-                else:
-                    result = clock.simulate(self._drive(Path(sockets), journal), start=self.start)
-            except Exception as problem:
-                journal.record_result("report", RunResult(outcome=FAILED, reason=str(problem)))
-                raise
-            trained = self._told_end(result, journal, real)
-        write_page(report_data(self.directory), self.directory / REPORT)
-        return trained
-
-    async def _drive(self, sockets: Path, journal: Journal) -> controller.Result:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        real = self.spec.provider.kind == "local"
-        with (
-            _heeding_interrupts(lambda: loop.call_soon_threadsafe(stop.set))
-            if real
-            else contextlib.nullcontext()
-        ):
-            return await controller.run(
-                self.goal,
-                self.policy,
-                self._provider(),
-                self._work(sockets),
-                journal,
-                stop=stop,
-                observer=None if self.console is None else self.console.update,
-                sample_every=SAMPLE_EVERY * clock.speed() if real else None,
-            )
-
-    def _provider(self) -> Provider:
-        if self.spec.provider.kind == "simulated":
-            return SimulatedProvider(self.market)
-        boot = (sys.executable, "-m", "tradewind.runtimes.agent", "--listen", "{address}")
-        boot += ("--cpu-share", "{cpu_share}", "--warm", ",".join(WARM))
-        shares = self.spec.provider.cpu_shares
-        return LocalProvider(
-            self.market,
-            boot_command=boot,
-            directory=self.directory / "logs",
-            cpu_shares=lambda kind: shares.get(kind.name, 1.0),
-        )
-
-    def _work(self, sockets: Path) -> Work:
-        assert self.material is not None
-        job, train = self.job, self.material.train
-        total = _rows(job, self.material)
-        offers = self.market.offers(self.start)
-        rates = [self.speed.rate(offer) for offer in offers if fits(offer, self.goal.workers)]
-        rate = sorted(rates)[len(rates) // 2]
-        startup = self.market.boot
-        if self.spec.provider.kind == "simulated":
-            checkpoints = isinstance(self.policy, CheckpointRestart)
-            return ModelledWork(
-                total,
-                rate,
-                startup=startup,
-                mode="checkpoints" if checkpoints else "servers",
-                snapshot_every=self.policy.interval
-                if isinstance(self.policy, CheckpointRestart)
-                else self.spec.snapshot_every,
-                snapshot_seconds=self.policy.checkpoint
-                if isinstance(self.policy, CheckpointRestart)
-                else 0.0,
-                workers=self.spec.workers.count,
-            )
-        parts = [train.part(each, job.parts, job.batch, job.epochs, job.seed) for each in range(job.parts)]
-        snapshots = self.directory.absolute() / SNAPSHOTS
-        address = f"ipc://{sockets / 'state'}"
-        shares = self.spec.provider.cpu_shares
-
-        def speed_of(lease: Lease) -> float:
-            return shares.get(lease.instance.type.name, 1.0)
-
-        def rows_done(clocks: tuple[int, ...]) -> float:
-            return float(sum(part.rows_before(done) for part, done in zip(parts, clocks, strict=True)))
-
-        return ProcessWork(
-            job,
-            ProcessRuntime(self.directory / "logs"),
-            ServedState(address, snapshots),
-            address=address,
-            arguments={
-                "cache": str(self.directory.absolute() / "cache"),
-                "snapshots": str(snapshots),
-                "base": None if self.base is None else str(self.base.absolute()),
-            },
-            total=total,
-            rows_done=rows_done,
-            speeds=speed_of,
-            rate=rate,
-            startup=startup,
-            snapshot_every=self.spec.snapshot_every,
-        )
-
-    # what is told
-
-    def _told(self) -> Told:
-        spec = self.spec
-        shared = ("the prices and their moments are recorded ones, and so are the capacity and its losses",)
-        market = f"the market is {spec.provider.history}, from {clock.iso(self.start)}"
-        if spec.provider.kind == "local":
-            notice = durations.text(self.market.notice)
-            real = (
-                "the workers and the state's server were processes of this machine, and learned",
-                f"a notice was SIGTERM {notice} of market time ahead, a revocation SIGKILL",
-            )
-            simulated = (
-                f"{market}, at {spec.provider.speed:g} market seconds to one of the wall's",
-                "instances were shares of this machine's cores",
-                "dollars are those of the recorded market; nobody was paid",
-                *shared,
-            )
-        else:
-            real, simulated = (), (market, *shared)
-        return Told(
-            title=spec.name,
-            facts=(("learner", spec.learner.kind), ("data", spec.data.path)),
-            real=real,
-            simulated=simulated,
-            sources=SOURCES.get(spec.provider.history, ()),
-        )
-
-    def _told_end(self, result: controller.Result, journal: Journal, real: bool) -> Trained:
-        assert self.record is not None and self.estimate is not None
-        model: Model | None = None
-        quality, metric = None, ""
-        if result.done and real:
-            found = newest_snapshot(self.directory / SNAPSHOTS)
-            assert found is not None
-            model, quality, metric = self._finish(snapshot_of(*found[1:]))
-        cost, seconds = self.spent + result.cost, result.seconds + (self.record.seconds or 0.0)
-        on_demand = result.on_demand_cost
-        estimates = [
-            _row("time", "seconds", self.estimate.seconds, result.seconds if result.done else None),
-            _row("cost", "dollars", self.estimate.cost, result.cost if result.done else None),
-        ]
-        state = DONE if result.done else PAUSED
-        journal.record_result(
-            "report",
-            RunResult(
-                outcome=state,
-                reason=result.reason,
-                wall_seconds=self.elapsed(),
-                quality=quality,
-                quality_name=metric,
-                cost_on_demand=on_demand,
-                estimates=tuple(estimates),
-            ),
-        )
-        told: dict[str, Any] = {} if quality is None else {"quality": quality, "metric": metric}
-        self.index.update(
-            self.record.id,
-            state=state,
-            reason=result.reason,
-            cost=cost,
-            cost_on_demand=on_demand,
-            seconds=seconds,
-            **told,
-        )
-        return Trained(
-            directory=str(self.directory),
-            outcome=state,
-            cost=cost,
-            cost_on_demand=on_demand,
-            seconds=seconds,
-            revocations=result.revocations,
-            estimate=self.estimate,
-            quality=quality,
-            metric=metric,
-            model=model,
-        )
-
-    def _finish(self, snapshot: Snapshot) -> tuple[Model, float | None, str]:
-        """The model of a finished state, kept in the run's folder and scored on the test rows."""
-        assert self.material is not None
-        config: dict[str, Any] = {}
-        if self.spec.data.validation is not None:
-            config["validation"] = self._rows_at(self.spec.data.validation)
-        model = model_of(self.material.algorithm, snapshot, **config)
-        write_model_file(self.directory / MODEL_FOLDER, model.arrays(), model.header())
-        if self.material.test is None:
-            return model, None, ""
-        metric = "accuracy" if getattr(self.material.algorithm, "classifies", False) else "r2"
-        return model, float(model.score(self.material.test, metric)), metric
-
-    def _rows_at(self, path: str) -> Batch:
-        assert self.material is not None
-        schema = self.material.train.schema
-        options = {**self.job.data, "source": path, "features": schema.features}
-        held = open_data(**options)
-        held.schema.check_continues(schema, path)
-        return held.head(sys.maxsize)
-
-
-def model_of(algorithm: Algorithm, snapshot: Snapshot, **config: Any) -> Model:
-    """The model that `algorithm` makes of a state at rest."""
-    reader = StateClient([InProcess(Server(Engine.restore(snapshot))).channel()])
-    return algorithm.finalize(reader, **config)
-
-
-def _row(what: str, unit: str, interval: Any, actual: float | None) -> EstimateRow:
-    return EstimateRow(what, unit, interval.low, interval.expected, interval.high, actual)
-
-
-@contextlib.contextmanager
-def _heeding_interrupts(stop: Any) -> Any:
-    """Ctrl-C and SIGTERM ask to stop, once; a second one interrupts as ever."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        signal.signal(number, before[signal.Signals(number)])
-        stop()
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return stretch.run()

@@ -8,11 +8,13 @@ went back to a snapshot, or this process was replaced, the next call says so: se
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
 from tradewind.errors import Misuse, TradewindError, Unreachable, suggestion
@@ -33,6 +35,17 @@ T = TypeVar("T")
 _LARGEST_WHOLE = 2**28
 _MOST_KEPT = 8 << 20
 """Bytes of pushes that are kept before they are sent without waiting for a pull."""
+
+
+class _Ahead(Struct, frozen=True, eq=False):
+    """A pull under way."""
+
+    key: str
+    rows: Rows
+    asked: list[NDArray[np.bool_] | None]
+    """Which of the rows each server was asked for; None for all."""
+    posted: list[bool]
+    """Which servers were asked anything."""
 
 
 class StateClient:
@@ -64,12 +77,11 @@ class StateClient:
         self._tenure = 0
         self._hosting = False
         self._drawn = False
-        self._ahead: tuple[str, Rows] | None = None
+        self._ahead: deque[_Ahead] = deque()
         self._operations: list[list[says.Operation]] = [[] for _ in channels]
         self._frames: list[list[Buffer]] = [[] for _ in channels]
         self._kept = self._created = 0
         self._clock = self._sequence = 0
-        self._asked: list[NDArray[np.bool_] | None] = []
         self._connect()
 
     # hosting a worker
@@ -82,6 +94,9 @@ class StateClient:
         worker = self._own()
         while True:
             self._drop()
+            self._ahead.clear()
+            for link in self._links:
+                link.abandon()
             self._connect()
             try:
                 self._links[0].post([says.Claim(worker)])
@@ -158,6 +173,7 @@ class StateClient:
     @property
     def tables(self) -> dict[str, Layout]:
         """The tables that there are."""
+        self._settle()
         self._connect()
         return dict(self._layouts)
 
@@ -181,31 +197,33 @@ class StateClient:
     def pull(self, key: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """A copy of the table, or of those rows in the order asked; waits as the consistency demands."""
         layout = self._layout(key)
-        ahead, self._ahead = self._ahead, None
         if rows is not None:
             rows = self._rows(layout, rows)
-        if ahead is not None:
-            if ahead[0] == key and rows is not None and (ahead[1] is rows or np.array_equal(ahead[1], rows)):
-                return self._gathered(layout, rows, [arrays for _, arrays in self._answers()])
-            self._answers()
+        if self._ahead and rows is not None:
+            first = self._ahead[0]
+            if first.key == key and (first.rows is rows or np.array_equal(first.rows, rows)):
+                self._ahead.popleft()
+                return self._gathered(layout, rows, first.asked, self._answers(first.posted))
         if layout.sparse and rows is None:
             return self._whole(layout)
-        self._ask(layout, rows)
-        return self._gathered(layout, rows, self._flush())
+        self._settle()
+        asked = self._ask(layout, rows)
+        self._post()
+        return self._gathered(layout, rows, asked, self._answers())
 
     def prefetch(self, key: str, rows: NDArray[np.int64]) -> None:
-        """Send what was pushed and ask for rows that the next pull of this table will want, without waiting.
+        """Send what was pushed and ask for rows that a later pull of this table will want, without waiting.
 
+        Several may be under way; pulls take them in the order in which they were asked for, and a pull of
+        something else throws all of them away.
         Asynchronous mode only; in the others, where it would show what may not be seen yet, it does nothing.
         """
         if not isinstance(self._consistency, Asynchronous):
             return
         layout = self._layout(key)
-        self._settle()
         rows = self._rows(layout, rows)
-        self._ask(layout, rows)
-        self._post()
-        self._ahead = (key, rows)
+        asked = self._ask(layout, rows)
+        self._ahead.append(_Ahead(key, rows, asked, self._post()))
 
     def push(self, key: str, delta: ArrayLike, rows: NDArray[np.int64] | None = None) -> None:
         """Give `delta` to the table's aggregation. Rows must be distinct."""
@@ -318,49 +336,59 @@ class StateClient:
 
     def _settle(self) -> None:
         """Take the answer to a prefetch that nobody came for."""
-        if self._ahead is not None:
-            self._ahead = None
-            self._answers()
+        while self._ahead:
+            self._answers(self._ahead.popleft().posted)
 
     def _flush(self) -> list[list[NDArray[Any]]]:
         self._settle()
         self._post()
         return [arrays for _, arrays in self._answers()]
 
-    def _answers(self) -> list[tuple[dict[str, Any], list[NDArray[Any]]]]:
+    def _answers(
+        self, posted: Sequence[bool] | None = None
+    ) -> list[tuple[dict[str, Any], list[NDArray[Any]]]]:
         """Every server's answer, empty where none was asked; the first refusal, once all have come."""
         answers: list[tuple[dict[str, Any], list[NDArray[Any]]]] = []
         refusal: TradewindError | None = None
-        for link in self._links:
+        for server, link in enumerate(self._links):
             try:
-                answers.append(link.answer() if link.outstanding else ({}, []))
+                asked = link.outstanding > 0 if posted is None else posted[server]
+                answers.append(link.answer() if asked else ({}, []))
             except TradewindError as problem:
                 # a worker that must start again anyway has nothing to fear from the other servers' answers
                 refusal = refusal or problem
                 answers.append(({}, []))
         if refusal is not None:
             self._drop()
-            self._ahead = None
+            self._ahead.clear()
+            for link in self._links:
+                link.abandon()
             raise refusal
         return answers
 
-    def _ask(self, layout: Layout, rows: Rows | None) -> None:
-        self._settle()
-        self._asked = []
+    def _ask(self, layout: Layout, rows: Rows | None) -> list[NDArray[np.bool_] | None]:
+        asked: list[NDArray[np.bool_] | None] = []
         owners = None if rows is None or len(self._links) == 1 else self._owners(layout, rows)
         for server, link in enumerate(self._links):
             where = None if owners is None else owners == server
-            self._asked.append(where)
+            asked.append(where)
             if rows is None:
                 self._operations[server].append(says.Pull(layout.key))
                 continue
             if where is None or where.any():
                 packed = link.pack(rows if where is None else rows[where], self._frames[server])
                 self._operations[server].append(says.Pull(layout.key, packed))
+        return asked
 
-    def _gathered(self, layout: Layout, rows: Rows | None, answers: list[list[NDArray[Any]]]) -> NDArray[Any]:
+    def _gathered(
+        self,
+        layout: Layout,
+        rows: Rows | None,
+        asked: list[NDArray[np.bool_] | None],
+        answers: list[tuple[dict[str, Any], list[NDArray[Any]]]],
+    ) -> NDArray[Any]:
         if len(self._links) == 1:
-            whole = answers[0][-1]
+            whole = answers[0][1][-1]
             if not whole.flags.writeable:
                 whole = whole.copy()
         elif rows is None:
@@ -370,10 +398,10 @@ class StateClient:
             for partition, server in enumerate(self._routing.owners):
                 first, last = int(bounds[partition]), int(bounds[partition + 1])
                 at, taken[server] = taken[server], taken[server] + last - first
-                whole[first:last] = answers[server][-1][at : taken[server]]
+                whole[first:last] = answers[server][1][-1][at : taken[server]]
         else:
             whole = np.empty((len(rows), layout.width), layout.dtype)
-            for where, arrays in zip(self._asked, answers, strict=True):
+            for where, (_, arrays) in zip(asked, answers, strict=True):
                 if where is not None and where.any():
                     whole[where] = arrays[-1]
         return whole.reshape(layout.shape if rows is None else (len(rows), *layout.shape[1:]))
@@ -456,13 +484,15 @@ class StateClient:
         runs = [whole[bounds[p] : bounds[p + 1]] for p in self._routing.owned(server)]
         return np.concatenate(runs) if runs else whole[:0]
 
-    def _post(self) -> None:
+    def _post(self) -> list[bool]:
         kept = zip(self._links, self._operations, self._frames, strict=True)
         for link, operations, frames in kept:
             if operations:
                 worker = self.worker if self._hosting else None
                 link.post(operations, frames, worker=worker, epoch=self.epoch, tenure=self._tenure)
+        posted = [bool(operations) for operations in self._operations]
         self._drop()
+        return posted
 
     def _drop(self) -> None:
         self._operations = [[] for _ in self._links]

@@ -141,7 +141,7 @@ class StateControl:
         self, links: Sequence[Link], operation: says.Operation
     ) -> list[tuple[dict[str, Any], list[NDArray[Any]]]]:
         for link in links:
-            link.outstanding = False
+            link.abandon()
             link.post([operation])
         return [link.answer() for link in links]
 

@@ -219,9 +219,9 @@ class Engine:
         return Position(worker, self.epoch, record.clock, record.sequence)
 
     def current(self, worker: int, epoch: int, tenure: int | None) -> bool:
-        """Whether a message of that epoch and tenure still counts (None: not to be told by tenure)."""
+        """Whether a message of that epoch and tenure still counts; None stands for the present tenure."""
         record = self._worker(worker)
-        return epoch == self.epoch and (tenure is None or (tenure == record.tenure and record.hosted))
+        return epoch == self.epoch and record.hosted and (tenure is None or tenure == record.tenure)
 
     def push(self, stamp: Stamp, updates: Sequence[Update], tenure: int | None = None) -> Receipt:
         """Take in a push, if it is its worker's next. Misuse, with nothing touched, if an update is wrong."""

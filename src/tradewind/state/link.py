@@ -1,4 +1,4 @@
-"""One request at a time to one server, asked again until it is answered."""
+"""Requests to one server, answered in their order, and asked again until they are answered."""
 
 from __future__ import annotations
 
@@ -45,9 +45,18 @@ class Link:
         self.codec: Codec = RAW
         self._patience = patience
         self._number = 0
-        self._sent: list[Buffer] = []
-        self.outstanding = False
-        """Whether a request waits for its answer."""
+        self._sent: dict[int, list[Buffer]] = {}
+        self._early: dict[int, tuple[Reply, Sequence[Buffer]]] = {}
+
+    @property
+    def outstanding(self) -> int:
+        """How many requests wait for their answers."""
+        return len(self._sent)
+
+    def abandon(self) -> None:
+        """Wait for no answer any more."""
+        self._sent.clear()
+        self._early.clear()
 
     def pack(self, array: NDArray[Any], frames: list[Buffer]) -> Packed:
         """The array's description; its bytes are appended to `frames`."""
@@ -60,45 +69,50 @@ class Link:
         epoch: int = 0, tenure: int = 0,
     ) -> None:  # fmt: skip
         """Send a request; `answer` waits for what comes back."""
-        assert not self.outstanding
         self._number += 1
         request = Request(self.client, self._number, list(operations), worker, epoch, tenure)
-        self._sent = [header(request), *frames]
-        self.outstanding = True
-        self.channel.send(self._sent)
+        self._sent[self._number] = message = [header(request), *frames]
+        self.channel.send(message)
 
     def answer(self) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-        """What the server says to the last request.
+        """What the server says to the oldest request that waits.
 
         RolledBack, Ousted or Misuse if it refuses, Unreachable after `Patience.give_up` of silence.
         """
+        number = next(iter(self._sent))
         silence, silent = stopwatch(), 0
-        while True:
+        while number not in self._early:
             message = self.channel.receive(self._patience.ask_again)
             if message is None:
                 silent += 1
                 if silence() > self._patience.give_up:
-                    self.outstanding = False
+                    self.abandon()
                     raise Unreachable(f"the state's server was silent for {self._patience.give_up:g} s")
                 if silent % 2:
-                    self.channel.send([header(Request(self.client, self._number, [Ping()]))])
+                    self.channel.send([header(Request(self.client, number, [Ping()]))])
                 else:
                     self.channel.reconnect()
-                    self.channel.send(self._sent)
+                    self._send_again()
                 continue
             try:
                 reply = reply_of(message)
             except Corrupt:
                 continue
-            if reply.number != self._number:
+            if reply.number not in self._sent:
                 continue
             silence, silent = stopwatch(), 0
             if reply.kind == "unknown":
-                self.channel.send(self._sent)
-            elif reply.kind != "waiting":
-                self.outstanding = False
-                self._sent = []
-                return self._accepted(reply, message[1:])
+                self._send_again()
+            # a later request may be refused only because this one is not there yet: it is asked again
+            elif reply.kind == "done" or (reply.number == number and reply.kind != "waiting"):
+                self._early[reply.number] = reply, message[1:]
+        del self._sent[number]
+        return self._accepted(*self._early.pop(number))
+
+    def _send_again(self) -> None:
+        for number, message in self._sent.items():
+            if number not in self._early:
+                self.channel.send(message)
 
     def _accepted(self, reply: Reply, bodies: Sequence[Buffer]) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         match reply.kind:

@@ -97,6 +97,16 @@ def _gather(copies: Any, control: Any, bounds: Any, rows: Any, out: Any) -> None
             out[i, j] = copies[current, rows[i], j]
 
 
+@njit(cache=True, nogil=True)
+def _exchange(now: Any, then: Any, own: Any, base: Any) -> None:
+    """then = now + (own - base), and own and base with it; flat arrays, `now` and `then` may be one."""
+    for i in range(own.shape[0]):
+        both = now[i] + (own[i] - base[i])
+        then[i] = both
+        own[i] = both
+        base[i] = both
+
+
 class _Held:
     """A partition's lock, with whatever its last holder left undone done."""
 
@@ -139,7 +149,8 @@ class InPlaceState:
     def live(self, key: str) -> NDArray[Any]:
         """The table itself: what a kernel writes to it, every process sees."""
         table = self.tables.table(key)
-        return table.arrays[0, 0].reshape(table.layout.shape)
+        array: NDArray[Any] = table.arrays[0, 0].reshape(table.layout.shape)
+        return array
 
     def pull(self, key: str, rows: Rows | None = None) -> NDArray[Any]:
         """A copy of the table, or of those of its rows."""
@@ -160,6 +171,16 @@ class InPlaceState:
         table.aggregation.kernel(
             arrays[0], table.every if rows is None else rows, values, *arrays[1:], *table.options
         )
+
+    def exchange(self, key: str, own: NDArray[Any], base: NDArray[Any]) -> None:
+        """Add to the table how `own` differs from `base`, and make both what the table then is; no lock.
+
+        For a process that learns on a copy for a while: cores that write one table row by row take the cache
+        lines of the rows that all of them need from each other, and lose more than they gain.
+        """
+        table = self.tables.table(key)
+        flat = table.arrays[0, 0].reshape(-1)
+        _exchange(flat, flat, *(table.own(array).reshape(-1) for array in (own, base)))
 
     def barrier(self) -> None:
         """Nothing: nobody waits for anybody."""
@@ -255,7 +276,7 @@ class SequencedState:
         return found.reshape(len(rows), *layout.shape[1:])
 
     def push(self, key: str, delta: ArrayLike, rows: Rows | None = None) -> None:
-        """Give `delta` to the table's aggregation, partition by partition, once in each. Rows must be distinct."""
+        """Give `delta` to the table's aggregation, once in each partition. Rows must be distinct."""
         if self.worker is None:
             raise Misuse("a reader hosts no worker", field="worker", fix="Give the state a worker's number.")
         table = self.tables.table(key)
@@ -284,6 +305,40 @@ class SequencedState:
                         self._prepare_rows(table, partition, rows, values, mine)
                         self._commit(table, partition, order, whole=False)
                         table.finish(partition)
+
+    def exchange(self, key: str, own: NDArray[Any], base: NDArray[Any]) -> None:
+        """Push how `own` differs from `base`, pull the table into both: one pass over it, each push once.
+
+        Only for a table whose aggregation is `add`. Where a partition had the push already, it is dropped and
+        the pull alone is done.
+        """
+        if self.worker is None:
+            raise Misuse("a reader hosts no worker", field="worker", fix="Give the state a worker's number.")
+        table = self.tables.table(key)
+        if table.layout.aggregate != "add":
+            raise Misuse(
+                f"{table.layout.aggregate} takes gradients, not differences", source=key, field="aggregate",
+                fix="Use a table that adds.",
+            )  # fmt: skip
+        mine, bases = table.own(own), table.own(base)
+        order = self._clock * _SEQUENCES + self._sequence
+        self._sequence += 1
+        ahead = self.worker * table.partitions // self.tables.workers  # so that workers do not queue up
+        for turn in range(table.partitions):
+            partition = (turn + ahead) % table.partitions
+            first, last = int(table.bounds[partition]), int(table.bounds[partition + 1])
+            with _Held(self.tables, key, partition, fcntl.LOCK_EX):
+                now = int(table.control[partition, CURRENT])
+                current = table.arrays[0, now, first:last].reshape(-1)
+                parts = mine[first:last].reshape(-1), bases[first:last].reshape(-1)
+                if self._fresh(table, partition, order):
+                    table.control[partition, COUNT] = 1 - now
+                    _exchange(current, table.arrays[0, 1 - now, first:last].reshape(-1), *parts)
+                    self._commit(table, partition, order, whole=True)
+                    table.finish(partition)
+                else:
+                    parts[0][:] = current
+                    parts[1][:] = current
 
     def _fresh(self, table: SharedTable, partition: int, order: int) -> bool:
         control = table.control[partition]

@@ -102,7 +102,7 @@ class SharedTable:
         rows = np.ascontiguousarray(given)
         if rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size):
             raise Misuse(
-                "rows must be whole numbers (n,)", source=self.layout.key, field="rows", fix="Convert."
+                "rows must be whole numbers (n,)", source=self.layout.key, field="rows", fix="Convert them."
             )
         rows = rows.astype(np.int64, copy=False)
         if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= self.layout.rows):
@@ -112,6 +112,20 @@ class SharedTable:
                 fix=f"Give rows from 0 to {self.layout.rows - 1}.",
             )  # fmt: skip
         return rows
+
+    def own(self, array: NDArray[Any]) -> NDArray[Any]:
+        """A caller's whole copy of the table as rows (n, width), not copied; Misuse unless it is one."""
+        layout = self.layout
+        if (
+            array.shape != layout.shape
+            or array.dtype != np.dtype(layout.dtype)
+            or not array.flags.c_contiguous
+        ):
+            raise Misuse(
+                f"{array.dtype} {array.shape} is no copy of the table", source=layout.key, field="own",
+                fix="Give what pull answered.",
+            )  # fmt: skip
+        return array.reshape(layout.rows, layout.width)
 
     def delta(self, given: ArrayLike, rows: Rows | None) -> NDArray[Any]:
         """`given` as rows (n, width) of the table's type; Misuse unless it fits."""
@@ -138,7 +152,9 @@ def _mapped(path: Path, size: int) -> mmap.mmap:
     try:
         if os.fstat(descriptor).st_size < size:
             os.posix_fallocate(descriptor, 0, size)  # now, not as a SIGBUS later
-        return mmap.mmap(descriptor, size)
+        # all pages at once: a fault each costs more than the copying does
+        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+        return mmap.mmap(descriptor, size, flags)
     except OSError as error:
         raise Misuse(
             f"no room for {size >> 20} MiB of shared memory ({error.strerror})", source=str(path),
@@ -177,10 +193,10 @@ class SharedTables:
         *,
         workers: int,
         sequenced: bool,
-        partitions: int = 4,
+        partitions: int = 2,
         directory: str | os.PathLike[str] | None = None,
     ) -> SharedTables:
-        """New tables for logical workers 0 to `workers` - 1, under `directory`: /dev/shm, or for temporary files.
+        """New tables for logical workers 0 to `workers` - 1, under `directory` (/dev/shm, if there is one).
 
         `sequenced` makes room for the records of `SequencedState`. What crashed jobs left there is removed.
         """
@@ -207,7 +223,7 @@ class SharedTables:
         return cls(Path(path), owner=False)
 
     def close(self) -> None:
-        """Let go; the creator removes the tables, which live on for those who have them open. Twice is fine."""
+        """Let go; may be called twice. The creator removes the tables; those who have them open keep them."""
         self._tables.clear()
         for descriptor in self._locks.values():
             os.close(descriptor)

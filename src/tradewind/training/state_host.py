@@ -55,7 +55,7 @@ def fresh_state(job: Job, algorithm: Algorithm, data: DataSet, earlier: Snapshot
     config = {"features": data.schema.features, "learner": msgspec.to_builtins(job.learner)}
     if earlier is not None:
         check_continues(earlier, config, data.name)
-        return Engine.restore(_with_workers(earlier, job.parts), fresh=True)
+        return Engine.restore(_recast(earlier, job), fresh=True)
     engine = Engine(job.parts, consistency_called(job.consistency, job.staleness), config=config)
     state = StateClient([InProcess(Server(engine)).channel()])
     algorithm.initialize(state, data.head(algorithm.sample_size))
@@ -80,9 +80,10 @@ def check_continues(earlier: Snapshot, config: dict[str, Any], source: str) -> N
         )
 
 
-def _with_workers(snapshot: Snapshot, parts: int) -> Snapshot:
-    """The snapshot with as many logical workers as the new job has; their cursors start anew anyhow."""
+def _recast(snapshot: Snapshot, job: Job) -> Snapshot:
+    """The snapshot with the consistency and the number of workers of a new job, whose cursors start anew."""
     header = snapshot.header
     record = msgspec.structs.replace(header.workers[0], clock=0, sequence=0, left=False, forsaken=False)
-    header = msgspec.structs.replace(header, workers=(record,) * parts)
+    consistency = consistency_called(job.consistency, job.staleness)
+    header = msgspec.structs.replace(header, workers=(record,) * job.parts, consistency=consistency)
     return Snapshot(header, snapshot.arrays)

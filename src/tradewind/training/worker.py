@@ -26,7 +26,7 @@ class Leaving(Exception):
 
 
 def main(arguments: dict[str, Any], leaving: Callable[[], bool]) -> None:
-    """Host `arguments["worker"]` of the job until its part is finished, it is hosted elsewhere, or it must go."""
+    """Host `arguments["worker"]` until its part is finished, it is hosted elsewhere, or it must go."""
     job = msgspec.convert(arguments["job"], Job)
     worker = int(arguments["worker"])
     data = open_data(**job.data, cache=arguments["cache"])

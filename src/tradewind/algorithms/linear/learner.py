@@ -51,7 +51,7 @@ class LinearLearner:
 
     The defaults are those of SageMaker's linear learner (developer guide, hyperparameters) but for the
     optimizer (`auto` is adagrad, whose state is smaller and which needs no schedule), the initial weights
-    (zero: the losses are convex) and `num_models` (1).
+    (zero: the losses are convex) and `num_models` (as many as the settings given).
 
     Args:
         loss: `logistic`, `hinge`, `softmax`, `squared`, `absolute`, `eps_insensitive_absolute`,
@@ -63,7 +63,7 @@ class LinearLearner:
         schedule: whether the steps of `sgd` shrink as rows are read; the other optimizers see to it themselves.
         classes: all labels that occur, where the first rows may not show them.
         positive_weight: how many times a positive row counts, `balanced`, or `auto` for a pack of both.
-        num_models: size of the pack; `auto` tries close rates and weight decays.
+        num_models: size of the pack; None is the grid of the settings given, `auto` tries close ones as well.
         normalize_data: scale features by the first `sample_size` rows; undone in the model.
         normalize_label: the same for a regression's labels; `auto` does it.
         unbias: shift dense features to mean zero; `auto` does it.
@@ -88,7 +88,7 @@ class LinearLearner:
         schedule: bool = True,
         classes: Sequence[float] | None = None,
         positive_weight: float | str = 1.0,
-        num_models: int | str = 1,
+        num_models: int | str | None = None,
         normalize_data: bool = True,
         normalize_label: bool | str = "auto",
         unbias: bool | str = "auto",
@@ -262,11 +262,29 @@ class LinearLearner:
             if name not in known:
                 raise Misuse(f"finalize takes no {name!r}", field=name, fix=suggestion(name, known))
         plan, pack, scaling, classes = self._recalled(state)
-        weights = np.asarray(state.pull(WEIGHTS), np.float64)
+        weights = np.asarray(state.pull(WEIGHTS))
         running = np.asarray(state.pull(LOSSES), np.float64)
         seen = float(state.pull(PROGRESS)[1])
-        models = self.models(pack, weights[:-1], weights[-1], scaling, classes, rows=seen)
-        return self.choose(models, running, **config)
+        only = config.get("model")
+        if only is None and config.get("validation") is None:
+            only = config["model"] = self.best(running)
+        self.check_number(only)
+        models = self.models(pack, weights[:-1], weights[-1], scaling, classes, rows=seen, only=only)
+        return self.choose(models, **{name: value for name, value in config.items() if name != "model"})
+
+    def best(self, running: NDArray[np.float64]) -> int:
+        """The number of the model with the least of these losses, among those that share the first one's."""
+        same = [each.loss == self.candidates[0].loss for each in self.candidates]
+        return int(np.argmin(np.where(same, running, np.inf)))
+
+    def check_number(self, model: int | None) -> None:
+        """Raise Misuse unless the pack has a model of that number."""
+        if model is not None and not 0 <= model < len(self.candidates):
+            raise Misuse(
+                f"there is no model {model}",
+                field="model",
+                fix=f"The pack has 0 to {len(self.candidates) - 1}.",
+            )
 
     def models(
         self,
@@ -277,17 +295,19 @@ class LinearLearner:
         classes: NDArray[Any],
         *,
         rows: float,
+        only: int | None = None,
     ) -> list[LinearModel]:
-        """Every model of a pack, of weights (d, columns) and biases (columns,) for scaled rows."""
-        raw, moved = scaling.fold_back(weights, bias)
+        """Every model of a pack, or `only` one, of weights (d, columns) and biases for scaled rows."""
         found = []
         for number, each in enumerate(pack.models):
-            first = number * pack.outputs
-            columns: Any = slice(first, first + pack.outputs) if pack.softmax else first
+            if only is not None and number != only:
+                continue
+            columns = slice(number * pack.outputs, (number + 1) * pack.outputs)
+            raw, moved = scaling.fold_back(weights[:, columns], bias[columns])
             found.append(
                 LinearModel(
-                    np.ascontiguousarray(raw[:, columns]),
-                    moved[columns].copy(),
+                    raw if pack.softmax else raw[:, 0],
+                    moved if pack.softmax else moved[0],
                     loss=each.loss,
                     parameter=each.parameter,
                     classes=classes if self.classifies else None,
@@ -303,35 +323,28 @@ class LinearLearner:
     def choose(
         self,
         models: Sequence[LinearModel],
-        running: NDArray[np.float64],
         *,
-        model: int | None = None,
         criterion: str | None = None,
         validation: Batch | None = None,
         threshold: float | None = None,
         **targets: float,
     ) -> LinearModel:
-        """The model of a pack that `finalize` would answer; `running` (models,) are losses to fall back on."""
+        """The best of some models by `criterion` on the rows `validation`, with its threshold set.
+
+        Without those rows it is the first of them.
+        """
         criterion = self.criterion if criterion is None else criterion
         check_criterion(criterion)
-        if model is not None and not 0 <= model < len(models):
-            raise Misuse(
-                f"there is no model {model}", field="model", fix=f"The pack has 0 to {len(models) - 1}."
-            )
         if threshold is not None and not 0 <= threshold <= 1:
             raise Misuse(f"{threshold} is no probability", field="threshold", fix="Give 0 to 1.")
-        if validation is not None and len(validation):
-            for each in models:
-                each.threshold = self._threshold(each, criterion, validation, threshold, targets)
-            values = [self._value(each, criterion, validation, targets) for each in models]
-        else:
-            shared = [each.loss == models[0].loss for each in models]
-            values = [-float(loss) if same else -math.inf for loss, same in zip(running, shared, strict=True)]
-        best = max(range(len(models)), key=lambda i: (values[i], -i)) if model is None else model
-        chosen = models[best]
-        if threshold is not None and chosen.classes is not None:
-            chosen.threshold = threshold
-        return chosen
+        if validation is None or not len(validation):
+            if threshold is not None and models[0].classes is not None:
+                models[0].threshold = threshold
+            return models[0]
+        for each in models:
+            each.threshold = self._threshold(each, criterion, validation, threshold, targets)
+        values = [self._value(each, criterion, validation, targets) for each in models]
+        return models[int(np.argmax(values))]
 
     def _threshold(
         self, model: LinearModel, criterion: str, rows: Batch, given: float | None, targets: dict[str, float]
@@ -475,7 +488,9 @@ class LinearLearner:
             )
         for field in ("sample_size", "num_calibration_samples", "num_models"):
             value = getattr(self, field)
-            if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            if field == "num_models" and value in (None, "auto"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise Misuse(f"{value!r} is no count", field=field, fix="Give 1 or more.")
 
     def _argument_names(self) -> list[str]:

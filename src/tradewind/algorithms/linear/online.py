@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tradewind.algorithms.linear.losses import exp32, slope
+from tradewind.algorithms.linear.losses import exp32, losses, slope
 from tradewind.algorithms.linear.packing import Pack
 from tradewind.algorithms.linear.scaling import Scaling
 from tradewind.algorithms.linear.vectors import (
@@ -32,6 +32,9 @@ from tradewind.algorithms.linear.vectors import (
 RATE = 0.15
 """The usual learning rate here."""
 
+_TOGETHER = 7
+"""Factors of at most 1 + e**88 whose product a float64 holds."""
+
 _F = np.float32
 _HUGE = _F(3.0e38)
 
@@ -40,10 +43,15 @@ _HUGE = _F(3.0e38)
 def _learn_one(
     indptr: Any, indices: Any, values: Any, labels: Any, weights: Any, table: Any, bias: Any, inverse: Any,
     bound: Any, code: Any, parameter: Any, positive: Any, rate: Any, l1: Any, l2: Any, intercept: Any,
-    held: Any, scores: Any,
+    held: Any, scores: Any, tally: Any,
 ) -> int:  # fmt: skip
-    """Learn from the rows in order with one model; the first row whose score is not finite, or -1."""
+    """Learn from the rows in order with one model; the first row whose score is not finite, or -1.
+
+    Puts each row's score into `scores`, if that is not empty, and adds up the logistic losses in `tally`, if
+    that is not: as the logarithm of a product over `_TOGETHER` rows, `log(1 + e**yz) - yz` each.
+    """
     held_w, held_g, held_x = held[0], held[1], held[2]
+    tallied, product, linear, since = tally.shape[0] > 0, 1.0, 0.0, 0
     weighted, kept = weights.shape[0] > 0, scores.shape[0] > 0
     w0, g0 = bias[0], bias[1]
     bad = -1
@@ -56,7 +64,18 @@ def _learn_one(
         y = labels[i]
         if kept:
             scores[i] = z
-        d = -y / (_F(1.0) + exp32(y * z)) if code == 0 else slope(code, parameter, y, z)
+        if code == 0:
+            e = _F(1.0) + exp32(y * z)
+            d = -y / e
+            if tallied:
+                product *= float(e)
+                linear += float(y * z)
+                since += 1
+                if since == _TOGETHER:
+                    tally[0] += np.log(product) - linear
+                    product, linear, since = 1.0, 0.0, 0
+        else:
+            d = slope(code, parameter, y, z)
         if y > 0:
             d = d * positive
         if weighted:
@@ -65,6 +84,8 @@ def _learn_one(
             g0 += d * d
             w0 -= rate * d / np.sqrt(_F(1.0) + g0)
         row_step(table, indices, start, stop, held_w, held_g, held_x, d, rate, l1, l2)
+    if tallied:
+        tally[0] += np.log(product) - linear
     bias[0], bias[1] = w0, g0
     return bad
 
@@ -109,10 +130,11 @@ def _step_pack(
 def _learn_pack(
     indptr: Any, indices: Any, values: Any, labels: Any, weights: Any, table: Any, bias: Any, inverse: Any,
     bound: Any, codes: Any, parameters: Any, positive: Any, rates: Any, l1: Any, l2: Any, logistic: Any,
-    decays: Any, intercept: Any, kept: Any,
+    decays: Any, intercept: Any, kept: Any, tally: Any,
 ) -> int:  # fmt: skip
     """`_learn_one` for every column of a pack."""
     columns = table.shape[2]
+    products, linear, since = np.ones(tally.shape[0]), np.zeros(tally.shape[0]), 0
     sums, scores = np.empty((LANES, columns), np.float32), np.empty(columns, np.float32)
     slopes = np.empty(columns, np.float32)
     for i in range(indptr.shape[0] - 1):
@@ -129,7 +151,17 @@ def _learn_pack(
             return i
         if logistic:
             for m in range(columns):
-                slopes[m] = -y / (_F(1.0) + exp32(y * scores[m]))
+                slopes[m] = _F(1.0) + exp32(y * scores[m])
+            for m in range(tally.shape[0]):
+                products[m] *= float(slopes[m])
+                linear[m] += float(y * scores[m])
+            since += 1
+            if since == _TOGETHER:
+                for m in range(tally.shape[0]):
+                    tally[m] += np.log(products[m]) - linear[m]
+                products[:], linear[:], since = 1.0, 0.0, 0
+            for m in range(columns):
+                slopes[m] = -y / slopes[m]
         else:
             for m in range(columns):
                 slopes[m] = slope(codes[m], parameters[m], y, scores[m])
@@ -145,6 +177,8 @@ def _learn_pack(
             table, bias, indices, values, inverse, bound, start, stop,
             slopes, rates, l1, l2, decays, intercept,
         )  # fmt: skip
+    for m in range(tally.shape[0]):
+        tally[m] += np.log(products[m]) - linear[m]
     return -1
 
 
@@ -225,45 +259,67 @@ class OnlineLearner:
         *,
         scaled: bool = False,
         keep: bool = False,
-    ) -> tuple[int, NDArray[np.float32]]:
+    ) -> tuple[int, NDArray[np.float64]]:
         """Learn from sparse rows in their order; `scaled` says that their values are.
 
-        Returns the first row whose score was not finite, -1 for none, and where `keep` asks the score of each
-        row before it was learned from, (n, columns).
+        Returns the first row whose score was not finite, -1 for none, and where `keep` asks each model's sum
+        of losses, each row's before it was learned from, (models,).
         """
         pack = self.pack
         bound = 0 if scaled else self._bound
-        weights = np.empty(0, np.float32) if weights is None else weights
+        own = np.empty(0, np.float32) if weights is None else weights
         rows = len(indptr) - 1
-        kept = np.empty((rows, pack.columns) if keep else (0, 0), np.float32)
+        tallied = keep and weights is None and not pack.codes.any() and bool((pack.positive == 1).all())
+        tally = np.zeros(len(pack) if tallied else 0)
+        kept = np.empty((rows, pack.columns) if keep and not tallied else (0, 0), np.float32)
+        shared = (indptr, indices, values, labels, own, *self._arrays(), self._inverse, bound)
         if self.single:
             longest = int(np.diff(indptr).max()) if rows else 0
             held = np.empty((3, -(-max(longest, 1) // LANES) * LANES), np.float32)
             bad = _learn_one(
-                indptr, indices, values, labels, weights, self._table[:, :, 0], self._bias[:, 0],
-                self._inverse, bound, int(pack.codes[0]), pack.parameters[0], pack.positive[0],
-                pack.rates[0], pack.l1[0], pack.l2[0], self.intercept, held, kept.ravel(),
+                *shared, int(pack.codes[0]), pack.parameters[0], pack.positive[0],
+                pack.rates[0], pack.l1[0], pack.l2[0], self.intercept, held, kept.ravel(), tally,
             )  # fmt: skip
-            return int(bad), kept
-        width = self._table.shape[2]
-        rates, l1, l2 = (
-            _padded(pack.per_column(each), width) for each in (pack.rates, pack.l1, pack.l2)
-        )
-        decays = bool(l1.any() or l2.any())
-        if pack.softmax:
-            bad = _learn_softmax(
-                indptr, indices, values, labels, weights, self._table, self._bias, self._inverse, bound,
-                pack.outputs, len(pack), rates, l1, l2, decays, self.intercept, kept,
-            )  # fmt: skip
-            return int(bad), kept
-        codes, parameters, positive = (
-            _padded(each, width) for each in (pack.codes, pack.parameters, pack.positive)
-        )
-        bad = _learn_pack(
-            indptr, indices, values, labels, weights, self._table, self._bias, self._inverse, bound,
-            codes, parameters, positive, rates, l1, l2, not codes.any(), decays, self.intercept, kept,
-        )  # fmt: skip
-        return int(bad), kept
+        else:
+            width = self._table.shape[2]
+            rates, l1, l2 = (
+                _padded(pack.per_column(each), width) for each in (pack.rates, pack.l1, pack.l2)
+            )
+            decays = bool(l1.any() or l2.any())
+            if pack.softmax:
+                bad = _learn_softmax(
+                    *shared, pack.outputs, len(pack), rates, l1, l2, decays, self.intercept, kept
+                )
+            else:
+                codes, parameters, positive = (
+                    _padded(each, width) for each in (pack.codes, pack.parameters, pack.positive)
+                )
+                bad = _learn_pack(
+                    *shared, codes, parameters, positive, rates, l1, l2, not codes.any(), decays,
+                    self.intercept, kept, tally,
+                )  # fmt: skip
+        if not keep or bad >= 0:
+            return int(bad), np.zeros(len(pack))
+        return -1, tally if tallied else pack_losses(pack, kept, labels, weights)
+
+    def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Table and bias as the kernels take them."""
+        return (self._table[:, :, 0], self._bias[:, 0]) if self.single else (self._table, self._bias)
+
+
+def pack_losses(
+    pack: Pack, scores: NDArray[Any], targets: NDArray[Any], weights: NDArray[Any] | None
+) -> NDArray[np.float64]:
+    """The sum of each model's losses for scores (n, columns), (models,)."""
+    found = np.empty(len(pack))
+    for number, each in enumerate(pack.models):
+        first = number * pack.outputs
+        own = scores[:, first : first + pack.outputs] if pack.softmax else scores[:, first]
+        rows = losses(each.loss, each.parameter, targets, own)
+        if not pack.softmax and pack.positive[number] != 1:
+            rows = np.where(targets > 0, rows * float(pack.positive[number]), rows)
+        found[number] = rows.sum() if weights is None else float(rows @ weights)
+    return found
 
 
 def _padded(values: NDArray[Any], width: int) -> NDArray[Any]:

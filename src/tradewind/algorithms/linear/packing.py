@@ -49,7 +49,7 @@ def candidates(
     l1s: Sequence[float],
     l2s: Sequence[float],
     positive_weights: Sequence[float | str],
-    num_models: int | str,
+    num_models: int | str | None,
 ) -> tuple[Candidate, ...]:
     """The models of a pack, the one at the given parameters first.
 

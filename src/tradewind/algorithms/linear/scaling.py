@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from numba import njit
 from numpy.typing import NDArray
 
 from tradewind.algorithms.batch import Batch
@@ -71,15 +72,28 @@ def measure(sample: Batch, *, features: bool, centre: bool, labels: bool) -> Sca
         if features:
             scale = _usable(dense.std(axis=0), np.abs(dense).max(axis=0))
     elif features and sample.values is not None and sample.indices is not None:
-        values = np.asarray(sample.values, np.float64)
-        squares = np.bincount(sample.indices, values * values, sample.features)
-        counts = np.bincount(sample.indices[values != 0], minlength=sample.features)
-        scale = _usable(np.sqrt(squares / np.maximum(counts, 1)), np.ones(sample.features))
+        _root_mean_squares(sample.indices, sample.values, np.zeros(sample.features, np.int64), scale)
     if not labels or sample.labels is None or not len(sample):
         return Scaling(shift, scale)
     y = np.asarray(sample.labels, np.float64)
     spread = _usable(y.std(keepdims=True), np.abs(y).max(keepdims=True))
     return Scaling(shift, scale, float(y.mean()), float(spread[0]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _root_mean_squares(indices: Any, values: Any, counts: Any, scale: Any) -> None:
+    """Put the root mean square of each column's non-zeros into `scale`, where there are any."""
+    for k in range(indices.shape[0]):
+        if values[k] != 0:
+            column, value = indices[k], float(values[k])
+            scale[column] = (scale[column] if counts[column] else 0.0) + value * value
+            counts[column] += 1
+    for k in range(indices.shape[0]):
+        column = indices[k]
+        if counts[column]:
+            root = np.sqrt(scale[column] / counts[column])
+            scale[column] = root if root > 0 else 1.0
+            counts[column] = 0
 
 
 def _usable(spread: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 numba's own loops keep square roots and divisions scalar here, since a row's weights are scattered. These
 intrinsics gather eight (weight, accumulator) pairs as 8-byte words, work on them in registers and scatter
-them again. Every operation is an IEEE one or on integers, in a fixed order, so that the result is the same everywhere.
+them again. Every operation is an IEEE one or on integers, in a fixed order, so that the result is the same
+everywhere.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _AHEAD = 64
 _SHIFT = LANES.bit_length() - 1
 _F32, _F64, _I32, _I64 = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64)
 _FLOATS, _PAIRS = ir.VectorType(_F32, LANES), ir.VectorType(_F64, LANES // 2)
-_INTS = ir.VectorType(_I32, LANES)
+_INTS, _BITS = ir.VectorType(_I32, LANES), ir.IntType(LANES)
 
 
 def _lanes(numbers: list[int]) -> Any:
@@ -55,30 +56,40 @@ def _at(build: Any, data: Any, index: Any, kind: Any) -> Any:
     return build.bitcast(build.gep(data, [index]), kind.as_pointer())
 
 
-def _rows(build: Any, indices: Any, first: Any, left: Any, trash: Any) -> list[Any]:
-    """The table rows of eight non-zeros from `first` on; beyond the `left` that there are, `trash`."""
-    rows = []
-    for lane in range(LANES):
-        index = build.add(first, _I64(lane))
-        if left is None:
-            rows.append(build.sext(build.load(build.gep(indices, [index])), _I64))
-            continue
-        inside = build.icmp_unsigned("<", _I64(lane), left)
-        safe = build.select(inside, index, first)
-        found = build.sext(build.load(build.gep(indices, [safe])), _I64)
-        rows.append(build.select(inside, found, trash))
-    return rows
+def _mask(build: Any, left: Any) -> Any:
+    """Which of eight lanes hold one of the `left` non-zeros."""
+    return build.icmp_unsigned("<", _lanes(list(range(LANES))), _splat(build, build.trunc(left, _I32), _INTS))
+
+
+def _masked(build: Any, place: Any, left: Any, instead: Any, kind: Any, name: str) -> Any:
+    """Eight neighbours from memory, `instead` of those beyond the `left` that there are."""
+    if left is None:
+        return build.load(place, align=4)
+    mask = _mask(build, left)
+    load = cgutils.get_or_insert_function(
+        build.module, ir.FunctionType(kind, [place.type, _I32, mask.type, kind]), f"llvm.masked.load.{name}.p0"
+    )
+    return build.call(load, [place, _I32(4), mask, instead])
+
+
+def _rows(build: Any, indices: Any, first: Any, left: Any, trash: Any) -> tuple[list[Any], Any]:
+    """The table rows of eight non-zeros from `first` on, one by one and as a vector; `trash` beyond `left`."""
+    place = _at(build, indices, first, _INTS)
+    beyond = None if left is None else _splat(build, build.trunc(trash, _I32), _INTS)
+    together = _masked(build, place, left, beyond, _INTS, f"v{LANES}i32")
+    if left is not None:
+        place = cgutils.alloca_once(build, _INTS)
+        build.store(together, place)
+    ones = build.bitcast(place, _I32.as_pointer())
+    return [
+        build.sext(build.load(build.gep(ones, [_I64(lane)])), _I64) for lane in range(LANES)
+    ], together
 
 
 def _values(build: Any, values: Any, first: Any, left: Any) -> Any:
-    """Sixteen non-zeros' values; zero beyond the `left` that there are."""
-    place = _at(build, values, first, _FLOATS)
-    if left is None:
-        return build.load(place, align=4)
-    mask = build.icmp_unsigned("<", _lanes(list(range(LANES))), _splat(build, build.trunc(left, _I32), _INTS))
-    kind = ir.FunctionType(_FLOATS, [place.type, _I32, mask.type, _FLOATS])
-    load = cgutils.get_or_insert_function(build.module, kind, f"llvm.masked.load.v{LANES}f32.p0")
-    return build.call(load, [place, _I32(4), mask, ir.Constant(_FLOATS, [0.0] * LANES)])
+    """Eight non-zeros' values; zero beyond the `left` that there are."""
+    zero = ir.Constant(_FLOATS, [0.0] * LANES)
+    return _masked(build, _at(build, values, first, _FLOATS), left, zero, _FLOATS, f"v{LANES}f32")
 
 
 def _fetch_ahead(build: Any, pairs: Any, indices: Any, first: Any, last: Any) -> None:
@@ -134,7 +145,7 @@ def row_score(
         last = build.sub(build.extract_value(arrays[1].shape, 0), _I64(1))
 
         def body(first: Any, offset: Any, left: Any) -> None:
-            rows = _rows(build, arrays[1].data, first, left, trash)
+            rows, together = _rows(build, arrays[1].data, first, left, trash)
             if left is None:
                 _fetch_ahead(build, pairs, arrays[1].data, first, last)
             low, high = ir.Constant(_PAIRS, ir.Undefined), ir.Constant(_PAIRS, ir.Undefined)
@@ -149,10 +160,8 @@ def row_score(
             g = build.shuffle_vector(a, b, _lanes(list(range(1, 2 * LANES, 2))))
             x = cgutils.alloca_once(build, _FLOATS)
             build.store(_values(build, arrays[2].data, first, left), x)
-            least = rows[0]
-            for row in rows[1:]:
-                least = build.select(build.icmp_signed("<", row, least), row, least)
-            with build.if_then(build.icmp_signed("<", least, args[4])):
+            below = build.icmp_signed("<", together, _splat(build, build.trunc(args[4], _I32), _INTS))
+            with build.if_then(build.icmp_unsigned("!=", build.bitcast(below, _BITS), _BITS(0))):
                 factor = ir.Constant(_FLOATS, ir.Undefined)
                 for lane, row in enumerate(rows):
                     # beyond the bound one warm place is read instead of a cold one
@@ -213,7 +222,7 @@ def row_step(
             g = build.fadd(g, build.fmul(d, d))
             w = build.fsub(w, build.fmul(build.fmul(rates, d), _inverse_root(build, build.fadd(g, ones))))
             half = LANES // 2
-            rows = _rows(build, arrays[1].data, first, left, trash)
+            rows, _ = _rows(build, arrays[1].data, first, left, trash)
             for part in range(2):
                 order = [lane for i in range(half) for lane in (part * half + i, LANES + part * half + i)]
                 words = build.bitcast(build.shuffle_vector(w, g, _lanes(order)), _PAIRS)

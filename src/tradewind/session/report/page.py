@@ -83,13 +83,10 @@ def write_page(data: ReportData, path: Path) -> None:
 
 
 def dollars(amount: float | None) -> str:
-    """Money as people read it: cents, and more digits where cents would say nothing."""
+    """Money as people read it: cents, and below ten of them, where cents would say little, four digits."""
     if amount is None:
-        return "not known"
-    if abs(amount) >= 1 or amount == 0:
-        return f"${amount:,.2f}"
-    cents, rest = f"${amount:.4f}"[:-2], f"{amount:.4f}"[-2:].rstrip("0")
-    return cents + rest
+        return "–"
+    return f"${amount:,.2f}" if abs(amount) >= 0.1 or amount == 0 else f"${amount:.4f}"
 
 
 def _moment(moment: float) -> str:
@@ -139,7 +136,7 @@ def _comparison(data: ReportData) -> str:
         [
             html.escape(row.name),
             dollars(row.cost),
-            "not known" if row.seconds is None else durations.text(row.seconds),
+            "–" if row.seconds is None else durations.text(row.seconds),
             "" if row.revocations is None else str(row.revocations),
             "" if row.quality is None else f"{row.quality:.4f}",
             f'<span class="tag {"real" if "real" in row.how else ""}">{html.escape(row.how)}</span>',
@@ -157,8 +154,13 @@ def _pictures(data: ReportData) -> str:
         parts.append(
             "<h2>Prices and leases</h2><figure>"
             + picture
-            + "<figcaption>Above: spot prices of the pools used. "
-            "Below: a bar is a lease, and those that do not overlap share a lane; "
+            + "<figcaption>"
+            + (
+                "Above: spot prices of the pools used, as the policy saw them. Below: a"
+                if data.prices
+                else "A"
+            )
+            + " bar is a lease, and those that do not overlap share a lane; "
             "a triangle is a notice, a cross the end."
             "</figcaption></figure>"
         )
@@ -174,7 +176,7 @@ def _estimates(data: ReportData) -> str:
 
     def number(value: float | None, unit: str) -> str:
         if value is None:
-            return "not known"
+            return "–"
         if unit == "dollars":
             return dollars(value)
         return durations.text(value) if unit == "seconds" else f"{value:g}"

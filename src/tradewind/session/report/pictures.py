@@ -50,18 +50,17 @@ def timeline(prices: Sequence[PriceLine], leases: Sequence[LeaseBar], start: flo
     lanes = _lanes(leases, start, end)
     rows = max([2, *(lane + 1 for lane in lanes)])
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(9.6, 3.2 + 0.17 * min(rows, 60)), layout="constrained")
-        above, below = figure.subplots(
-            2, 1, sharex=True, height_ratios=(2.1, 0.2 + 0.17 * min(rows, 60)), squeeze=True
-        )
-        _price_lines(above, prices, start, end)
+        tall = 0.2 + 0.17 * min(rows, 60)
+        figure = Figure(figsize=(9.6, (3.2 if prices else 1.4) + tall), layout="constrained")
+        if prices:
+            above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.1, tall))
+            _price_lines(above, prices, start, end)
+            figure.legend(loc="outside upper center", ncols=min(3, len(prices)))
+        else:
+            below = figure.subplots()
         _lease_bars(below, leases, lanes, end)
         below.set_xlim(_day(start), _day(end) if end > start else _day(start + 60))
         _time_axis(below)
-        if prices:
-            figure.legend(
-                *above.get_legend_handles_labels(), loc="outside upper center", ncols=min(3, len(prices))
-            )
         if leases:
             figure.legend(*below.get_legend_handles_labels(), loc="outside lower center", ncols=6)
         return _inline(figure, "timeline")

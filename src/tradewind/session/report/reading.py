@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import bisect
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from tradewind.control.journal import Journal
+from tradewind.control.journal_reading import Reading
 from tradewind.control.loop import Outcome
-from tradewind.control.reading import Reading
 from tradewind.control.records import Entry, Header, Sample
 from tradewind.errors import Misuse
 from tradewind.market.decisions import Action, Take
@@ -29,6 +30,8 @@ from tradewind.session.report.data import (
 )
 from tradewind.training.elastic.controller import Result
 
+_Leases = dict[tuple[int, LeaseId], LeaseBar]
+"""Every lease by its stretch of the run and its id."""
 JOURNAL = "journal.sqlite"
 """The journal's name in a run's folder."""
 MOST_LINES = 6
@@ -86,23 +89,27 @@ def report_data(path: str | Path, known: Mapping[str, type] | None = None) -> Re
 
 
 def _told(reading: Reading, path: Path) -> ReportData:
-    header, samples, invoice = reading.header, reading.samples(), reading.invoice()
+    header, invoice = reading.header, reading.invoice()
+    stretches = _Stretches(reading)
+    samples, before = stretches.samples(reading.samples())
     details = msgspec.convert(
         {name: value for name, value in header.details.items() if name in Told.__struct_fields__}, Told
     )
     result = reading.result("report", RunResult) or RunResult()
     ran = reading.result("run", Result)
     outcome = "running" if ran is None else "done" if ran.done else "paused"
-    decisions, leases, lines = _walk(reading.entries())
-    for _, news in reading.news():
-        _end(leases, news)
+    decisions, leases, lines = _walk(reading.entries(), stretches)
+    for moment, news in reading.news():
+        _end(leases, stretches.at(moment), news)
     costs: dict[str, float] = {}
     for charge in invoice.charges:
         costs[charge.lease] = costs.get(charge.lease, 0.0) + float(charge.amount)
-    bars = tuple(
-        msgspec.structs.replace(bar, cost=costs.get(bar.id))
-        for bar in sorted(leases.values(), key=lambda bar: (bar.started, bar.id))
-    )
+    # A later stretch numbers its leases anew, and has an invoice of its own.
+    told = [
+        msgspec.structs.replace(bar, cost=costs.get(bar.id) if stretch == stretches.last else None)
+        for (stretch, _), bar in leases.items()
+    ]
+    bars = tuple(sorted(told, key=lambda bar: (bar.started, bar.id)))
     summary = reading.summary()
     ended = max([summary.last, *(bar.ended for bar in bars if bar.ended is not None)])
     last = samples[-1] if samples else None
@@ -119,7 +126,7 @@ def _told(reading: Reading, path: Path) -> ReportData:
         started=min(header.start or summary.first, summary.first),
         ended=ended,
         wall_seconds=result.wall_seconds,
-        cost=float(invoice.total) if invoice.charges else (last.spent if last is not None else 0.0),
+        cost=before + float(invoice.total) if invoice.charges else (last.spent if last is not None else 0.0),
         cost_on_demand=on_demand,
         revocations=sum(bar.ending == Ending.REVOKED for bar in bars),
         quality=result.quality,
@@ -152,6 +159,43 @@ def _facts(header: Header, decisions: int, last: Sample | None, digest: str) -> 
     return tuple((name, value) for name, value in facts if value)
 
 
+class _Stretches:
+    """The stretches of a run: it began, and was resumed some times.
+
+    A journal that was opened again only to note something has a stretch without a decision; it is none.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        ends = [*(row for row, _ in reading.segments[1:]), reading.summary().decisions]
+        told = [each for each, end in zip(reading.segments, ends, strict=True) if each[0] < end]
+        told = told or list(reading.segments[:1])
+        self._rows = [row for row, _ in told]
+        self._starts = [header.start for _, header in told]
+        self.last = len(self._rows) - 1
+
+    def of_row(self, row: int) -> int:
+        """The stretch that a decision was made in."""
+        return bisect.bisect_right(self._rows, row) - 1
+
+    def at(self, moment: float) -> int:
+        """The stretch of a piece of news; one at the very moment of a resumption is the earlier one's."""
+        return max(bisect.bisect_left(self._starts, moment) - 1, 0)
+
+    def samples(self, recorded: Sequence[Sample]) -> tuple[tuple[Sample, ...], float]:
+        """The samples with their money added up over the stretches, and what was spent before the last."""
+        told: list[Sample] = []
+        before, stretch = 0.0, 0
+        for index, sample in enumerate(recorded):
+            while stretch < self.last and (
+                sample.moment > self._starts[stretch + 1]
+                or (sample.moment == self._starts[stretch + 1] and sample.spent == 0 and index)
+            ):
+                stretch += 1
+                before = told[-1].spent if told else 0.0
+            told.append(msgspec.structs.replace(sample, spent=before + sample.spent))
+        return tuple(told), before
+
+
 class _Line:
     """The prices of a pool as the views show them, kept where they change."""
 
@@ -162,15 +206,16 @@ class _Line:
 
 
 def _walk(
-    entries: Iterable[Entry],
-) -> tuple[list[DecisionRow], dict[LeaseId, LeaseBar], dict[str, _Line]]:
+    entries: Iterable[Entry], stretches: _Stretches
+) -> tuple[list[DecisionRow], _Leases, dict[str, _Line]]:
     """The decisions, the leases that they brought, and the prices that they saw."""
     decisions: list[DecisionRow] = []
-    leases: dict[LeaseId, LeaseBar] = {}
+    leases: _Leases = {}
     lines: dict[str, _Line] = {}
     seen: tuple[Any, ...] = ()
     for entry in entries:
         market: View = getattr(entry.view, "market", entry.view)
+        stretch = stretches.of_row(entry.row)
         if market.offers != seen:
             seen = market.offers
             asked = {
@@ -184,8 +229,9 @@ def _walk(
                         line.prices.append(offer.price.per_hour)
                     line.on_demand = asked.get(offer.type.name, line.on_demand)
         for lease in market.leases:
-            if lease.id not in leases:
-                leases[lease.id] = LeaseBar(
+            known = leases.get((stretch, lease.id))
+            if known is None or known.started != lease.started:
+                leases[stretch, lease.id] = LeaseBar(
                     id=lease.id,
                     pool=str(lease.pool),
                     terms=lease.terms,
@@ -193,14 +239,15 @@ def _walk(
                     started=lease.started,
                 )
         for notice in market.revocations:
-            if (bar := leases.get(notice.lease)) is not None and bar.warned is None:
-                leases[notice.lease] = msgspec.structs.replace(bar, warned=notice.warned)
+            bar = leases.get((stretch, notice.lease))
+            if bar is not None and bar.warned is None:
+                leases[stretch, notice.lease] = msgspec.structs.replace(bar, warned=notice.warned)
         outcomes = entry.outcomes or ()
         for action, outcome in zip(entry.decision.actions, outcomes, strict=False):
             if isinstance(action, Take):
                 for granted in outcome.granted:
                     leases.setdefault(
-                        granted,
+                        (stretch, granted),
                         LeaseBar(
                             id=granted,
                             pool=str(action.bid.pool),
@@ -225,15 +272,14 @@ def _walk(
     return decisions, leases, lines
 
 
-def _end(leases: dict[LeaseId, LeaseBar], news: Any) -> None:
-    if isinstance(news, Ended) and news.lease in leases:
-        leases[news.lease] = msgspec.structs.replace(
-            leases[news.lease], ended=news.at, ending=news.ending.value
-        )
-    elif isinstance(news, Warned) and news.revocation.lease in leases:
-        leases[news.revocation.lease] = msgspec.structs.replace(
-            leases[news.revocation.lease], warned=news.revocation.warned
-        )
+def _end(leases: _Leases, stretch: int, news: Any) -> None:
+    """Write into the leases what the provider told of them."""
+    if isinstance(news, Ended) and (bar := leases.get((stretch, news.lease))) is not None:
+        leases[stretch, news.lease] = msgspec.structs.replace(bar, ended=news.at, ending=news.ending.value)
+    elif isinstance(news, Warned):
+        notice = news.revocation
+        if (bar := leases.get((stretch, notice.lease))) is not None:
+            leases[stretch, notice.lease] = msgspec.structs.replace(bar, warned=notice.warned)
 
 
 def _drawn(lines: Mapping[str, _Line], bars: Iterable[LeaseBar]) -> tuple[PriceLine, ...]:

@@ -6,13 +6,13 @@ import queue
 import threading
 
 from tradewind.state.messages import Message
-from tradewind.state.server import Server
+from tradewind.state.transport.interface import Handler
 
 
 class InProcess:
     """A server that its clients' threads drive themselves: there is none of its own."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Handler) -> None:
         self.server = server
         self._lock = threading.Lock()
 

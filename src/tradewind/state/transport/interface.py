@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 from tradewind.state.messages import Message
@@ -30,6 +30,14 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """Let go; may be called twice."""
+        ...
+
+
+class Handler(Protocol):
+    """What answers messages, wherever they come from; `state.server.Server` does."""
+
+    def handle(self, peer: Hashable, frames: Message) -> Sequence[tuple[Hashable, Message]]:
+        """Take a message in; the answers that can be given now, each with its peer."""
         ...
 
 

@@ -23,9 +23,17 @@ def _send(socket: zmq.Socket[bytes], frames: Message) -> None:
 
 
 def _receive(socket: zmq.Socket[bytes], timeout: float) -> list[memoryview] | None:
-    if not socket.poll(max(0, round(timeout * 1000))):
-        return None
-    return [frame.buffer for frame in socket.recv_multipart(copy=False)]
+    try:
+        first = socket.recv(zmq.DONTWAIT, copy=False)
+    except zmq.Again:
+        if not socket.poll(max(0, round(timeout * 1000))):
+            return None
+        first = socket.recv(copy=False)
+    frames = [first.buffer]
+    while first.more:
+        first = socket.recv(copy=False)
+        frames.append(first.buffer)
+    return frames
 
 
 class ZeroMQListener:

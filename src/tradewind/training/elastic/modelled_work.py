@@ -19,6 +19,9 @@ from tradewind.training.view import Progress
 
 MODEL = "the work is a speed model: vCPU-seconds times a measured rate, nothing was learned"
 
+_INSTANT = 1e-5
+"""Seconds that count as none: a double that holds a moment of this century is no finer than a tenth of this."""
+
 
 class ModelledWork:
     """Work done at `rate` units per useful vCPU-second by the leases that have started up.
@@ -84,7 +87,7 @@ class ModelledWork:
         self._stalled_until = -math.inf
         self._changed: asyncio.Event | None = None
         self._told: deque[Change] = deque()
-        self._finished = False
+        self._finished = self._over = False
         self.losses = 0
         """Leases lost while they worked."""
         self.redone = 0.0
@@ -171,12 +174,14 @@ class ModelledWork:
         """Keep what is done."""
         self._advance()
         self._saved = self._done
+        self._over = True
         self._held.clear()
         self._ready.clear()
         self._wake()
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Count no longer."""
+        self._over = True
 
     def _wake(self) -> None:
         if self._changed is not None:
@@ -232,6 +237,8 @@ class ModelledWork:
 
     def _advance(self) -> None:
         """Do the work up to now, step by step of its speed."""
+        if self._over:
+            return
         now = clock.now()
         while self._at < now and not self._finished:
             power = self._power(self._at)
@@ -246,7 +253,7 @@ class ModelledWork:
                 self._done += power * (until - self._at)
                 self._since_saved += until - self._at
             self._at = until
-            if power > 0 and self._since_saved >= self._every * (1 - 1e-12):
+            if power > 0 and self._since_saved >= self._every - _INSTANT:
                 self._saved, self._since_saved = self._done, 0.0
                 if not self._elastic:
                     self._stalled_until = self._at + self._pause

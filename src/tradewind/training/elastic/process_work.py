@@ -54,8 +54,10 @@ class StateLink(Protocol):
 class _Hosting:
     """One task that hosts a logical worker, from the order to start it until its end."""
 
-    def __init__(self, task: str, worker: int, lease: LeaseId) -> None:
+    def __init__(self, task: str, worker: int, lease: LeaseId, former: _Hosting | None) -> None:
         self.task, self.worker, self.lease = task, worker, lease
+        self.former = former
+        """Who hosts the worker until this one is accepted."""
         self.accepted = False
         self.leaving = False
 
@@ -97,7 +99,12 @@ class ProcessWork:
         self._joined: dict[LeaseId, float] = {}
         self._ready: set[LeaseId] = set()
         self._state_lease: Lease | None = None
+        """Where the state is to be served."""
         self._state_task: str | None = None
+        self._state_on: LeaseId | None = None
+        """Where it is served, or the latest task that is to do so was ordered."""
+        self._moving = False
+        """Whether that task was asked to leave."""
         self._serving = False
         self._hostings: dict[str, _Hosting] = {}
         self._host: dict[int, _Hosting] = {}
@@ -118,36 +125,46 @@ class ProcessWork:
 
     def join(self, lease: Lease) -> None:
         """Use this lease from now on."""
-        self._joined[lease.id] = clock.now()
         if lease.purpose == STATE:
             self._state_lease = lease
-            self._start_state()
+            if self._state_task is None:
+                self._start_state()
+            else:
+                self._keep(self._move_state())
         else:
-            self._leases[lease.id] = lease
+            self._leases[lease.id], self._joined[lease.id] = lease, clock.now()
             self._keep(self._prepare(lease))
 
     def warn(self, revocation: Revocation) -> None:
-        """A lease will be revoked. Its tasks got the notice themselves; their workers are hosted elsewhere."""
+        """A lease will be revoked. Its tasks got the notice themselves; what they do goes on elsewhere."""
         self._give_up(revocation.lease)
+        if self._state_lease is not None and self._state_lease.id == revocation.lease:
+            self._state_lease = None
+            self._keep(self._move_state())
 
     async def drain(self, lease: LeaseId) -> None:
-        """Move the workers off a lease and wait until its tasks have left, `GRACE` at most."""
+        """Move what is on a lease off it and wait until its tasks have left, `GRACE` at most."""
         self._give_up(lease)
-        mine = [each for each in self._hostings.values() if each.lease == lease]
-        for hosting in mine:
-            self._ask_to_leave(hosting)
-        due = clock.now() + GRACE * clock.speed()
-        while any(each.task in self._hostings for each in mine) and clock.now() < due:
-            await asyncio.sleep(POLL / 4 * clock.speed())
+        mine = [each.task for each in self._hostings.values() if each.lease == lease]
+        for task in mine:
+            self._ask_to_leave(self._hostings[task])
         if self._state_lease is not None and self._state_lease.id == lease:
-            await self._save()
             self._state_lease = None
+            await self._move_state()
+        due = clock.now() + GRACE * clock.speed()
+        while any(task in self._hostings for task in mine) and clock.now() < due:
+            await asyncio.sleep(POLL / 4 * clock.speed())
+        while self._state_on == lease and not self._over and clock.now() < due:
+            await asyncio.sleep(POLL / 4 * clock.speed())
 
     def lost(self, lease: LeaseId) -> None:
         """A lease is gone."""
         self._give_up(lease)
         if self._state_lease is not None and self._state_lease.id == lease:
-            self._state_lease, self._state_task, self._serving = None, None, False
+            self._state_lease = None
+        if self._state_on == lease:
+            self._state_task, self._state_on, self._serving = None, None, False
+            self._start_state()  # where another lease has joined already
 
     def progress(self) -> Progress:
         """The latest known."""
@@ -189,9 +206,29 @@ class ProcessWork:
     def _start_state(self) -> None:
         if self._state_lease is None or self._over:
             return
-        self._state_task = self._name("state")
+        self._state_task, self._state_on = self._name("state"), self._state_lease.id
+        self._moving = False
         task = Task(self._state_task, "tradewind.training.state_host", dict(self._arguments))
-        self._keep(self._start_on(self._state_lease, task))
+        self._keep(self._serve_state(self._state_lease, task))
+
+    async def _serve_state(self, lease: Lease, task: Task) -> None:
+        started = await self._start_on(lease, task)
+        if self._state_task != task.id:
+            return
+        if not started:
+            self._state_task = self._state_on = None
+            if self._state_lease is not None and self._state_lease.id != lease.id:
+                self._start_state()  # another has joined meanwhile
+        elif self._moving:
+            await self._runtime.stop(task.id, GRACE)  # it was asked to leave before it was there
+
+    async def _move_state(self) -> None:
+        """Have the state's server leave with all that it has; the lease that is next, if any, takes over."""
+        task = self._state_task
+        await self._save()
+        if task is not None and task == self._state_task and not self._over:
+            self._moving = True
+            await self._runtime.stop(task, GRACE)
 
     async def _watch(self) -> None:
         """Look at the state's server again and again; say what changed."""
@@ -212,7 +249,9 @@ class ProcessWork:
                 await self._save()  # from here on there is always something to go back to
                 saved_at = clock.now()
             if status.finished:
-                await self._save()
+                clocks = tuple(worker.clock for worker in status.workers)
+                if await self._save() != clocks:
+                    continue  # the server is gone, or has been; what was not saved is learned again
                 self._over = True
                 await self._stop_all()
                 self._changes.put_nowait(Finished())
@@ -226,8 +265,11 @@ class ProcessWork:
         before, self._status = self._status, status
         clocks = tuple(worker.clock for worker in status.workers)
         self._done = self._rows_done(clocks)
-        if before is None or tuple(worker.clock for worker in before.workers) != clocks:
-            self._failures.clear()
+        earlier = None if before is None else tuple(worker.clock for worker in before.workers)
+        if earlier != clocks:
+            moved = {f"worker-{n}" for n, done in enumerate(clocks) if earlier is None or earlier[n] != done}
+            for what in [each for each in self._failures if each in moved or each in ("state", "prepare")]:
+                del self._failures[what]
             self._windows.append((clock.now(), self._done, *status.progress))
             del self._windows[:-20]
         if len(self._windows) == 20:
@@ -239,15 +281,17 @@ class ProcessWork:
             if vcpus and last[0] > first[0] and last[1] > first[1]:
                 self._rate = (last[1] - first[1]) / (last[0] - first[0]) / vcpus
 
-    async def _save(self) -> None:
+    async def _save(self) -> tuple[int, ...] | None:
+        """Make a snapshot; the clocks in it, or None where nobody answers and the last one stands."""
         if not self._serving:
-            return
+            return None
         try:
             saved = await asyncio.to_thread(self._link.save)
         except Unreachable:
-            return  # the last snapshot stands
+            return None
         self._saved = self._rows_done(saved)
         self._changes.put_nowait(Saved(self._saved))
+        return saved
 
     # the workers
 
@@ -281,17 +325,24 @@ class ProcessWork:
                         continue
                     if not there.accepted:
                         continue  # it has only just been sent elsewhere; it may move when it is there
-                self._keep(self._host_worker(worker, self._leases[lease], there))
+                # Written down at once: whoever arranges next, even before it starts, must know of it.
+                hosting = _Hosting(self._name(f"worker-{worker}"), worker, lease, there)
+                self._hostings[hosting.task] = self._host[worker] = hosting
+                self._keep(self._host_worker(hosting, self._leases[lease]))
 
-    async def _host_worker(self, worker: int, lease: Lease, former: _Hosting | None) -> None:
-        hosting = _Hosting(self._name(f"worker-{worker}"), worker, lease.id)
-        self._hostings[hosting.task] = self._host[worker] = hosting
-        arguments = {**self._arguments, "worker": worker}
-        if not await self._start_on(lease, Task(hosting.task, "tradewind.training.worker", arguments)):
+    async def _host_worker(self, hosting: _Hosting, lease: Lease) -> None:
+        arguments = {**self._arguments, "worker": hosting.worker}
+        started = not hosting.leaving and await self._start_on(
+            lease, Task(hosting.task, "tradewind.training.worker", arguments)
+        )
+        former, hosting.former = hosting.former, None
+        if not started:
             self._hostings.pop(hosting.task, None)
             return
         hosting.accepted = True
-        if former is not None and former.task in self._hostings:
+        if hosting.leaving:
+            self._ask_to_leave(hosting)  # its lease was given up while it started
+        elif former is not None and former.task in self._hostings:
             self._ask_to_leave(former)
 
     async def _start_on(self, lease: Lease, task: Task) -> bool:
@@ -316,10 +367,14 @@ class ProcessWork:
     def _give_up(self, lease: LeaseId) -> None:
         """Put no more on a lease, and host its workers elsewhere."""
         self._leases.pop(lease, None)
+        self._joined.pop(lease, None)
         self._ready.discard(lease)
         for hosting in self._hostings.values():
             if hosting.lease == lease:
                 hosting.leaving = True
+                former = hosting.former
+                if former is not None and former.task in self._hostings and not former.leaving:
+                    self._host[hosting.worker] = former  # nobody has relieved it, and nobody need
         self._arrange()
 
     # the ends of tasks
@@ -333,22 +388,39 @@ class ProcessWork:
         if self._over:
             return
         if end.task == self._state_task:
-            self._serving, self._state_task = False, None
-            if end.state is TaskState.FAILED and self._failed("state", end.reason):
+            there, lost = self._state_on, end.state is TaskState.LOST
+            self._serving, self._state_task, self._state_on = False, None, None
+            # One that leaves unasked, as after a notice, would do so again and again.
+            if not lost and not self._moving and self._failed("state", end.reason or "it left unasked"):
                 return
-            if end.state is not TaskState.LOST:
+            if lost and self._state_lease is not None and self._state_lease.id == there:
+                self._keep(self._once_more(self._state_lease))
+            else:
                 self._start_state()
         elif end.task.startswith("prepare-"):
             lease = LeaseId(end.task.removeprefix("prepare-").rpartition(".")[0])
+            if lease not in self._leases:
+                return  # warned or lost meanwhile
             if end.state is TaskState.DONE:
                 self._prepared(lease)
+            elif end.state is TaskState.LOST:
+                self._keep(self._once_more(self._leases[lease]))
             elif end.state is TaskState.FAILED and not self._failed("prepare", end.reason):
                 self._changes.put_nowait(Stranded(lease, end.reason))
                 self._give_up(lease)
-        elif hosting is not None:
-            if end.state is TaskState.FAILED and not hosting.leaving:
-                self._failed(f"worker-{hosting.worker}", end.reason)
-            # A part that is finished shows in the next look at the server; any other worker is hosted again.
+        elif hosting is not None and end.state is TaskState.FAILED and not hosting.leaving:
+            self._failed(f"worker-{hosting.worker}", end.reason)
+        # A part that is finished shows in the next look at the server; any other worker is hosted again.
+
+    async def _once_more(self, lease: Lease) -> None:
+        """The connection to a lease broke: should it still be ours in a while, only that is gone."""
+        await asyncio.sleep(GRACE * clock.speed())
+        if self._over:
+            return
+        if self._state_lease is lease and self._state_task is None:
+            self._start_state()
+        elif self._leases.get(lease.id) is lease:
+            await self._prepare(lease)
 
     def _failed(self, what: str, reason: str) -> bool:
         """Count a failure; True if it was one too many and the job is broken."""

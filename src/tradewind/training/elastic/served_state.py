@@ -16,7 +16,7 @@ class ServedState:
     def __init__(self, address: str, snapshots: Path) -> None:
         self._snapshots = snapshots
         self._control = StateControl([ZeroMQChannel(address)])
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
 
     def status(self) -> StateStatus:
         """How far the workers are; Unreachable if the server stays silent for two seconds."""
@@ -25,11 +25,12 @@ class ServedState:
 
     def save(self) -> tuple[int, ...]:
         """Make a durable snapshot; the batches in it, by logical worker. Unreachable as `status`."""
-        with self._lock:
-            snapshot = self._control.snapshot()
-        arrays, header = snapshot.plain()
-        clocks = snapshot.positions()
-        write_snapshot(self._snapshots, sum(clocks), arrays, header)
+        with self._writing:  # a second writer would take the first one's folder for what a killed one left
+            with self._lock:
+                snapshot = self._control.snapshot()
+            arrays, header = snapshot.plain()
+            clocks = snapshot.positions()
+            write_snapshot(self._snapshots, sum(clocks), arrays, header)
         return clocks
 
     def close(self) -> None:

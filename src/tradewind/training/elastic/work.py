@@ -62,8 +62,8 @@ class Work(Protocol):
        work states, whichever is earlier. The lease is released next; `lost` is not called for it.
     5. `progress` and `loss` are the latest known, at once and without waiting.
     6. Every change is told by `next_change` once, in order. Cancelling it loses none.
-    7. `pause` leaves a snapshot from which the job goes on, stops what runs and returns; then only `close`
-       may be called.
+    7. `pause` leaves a snapshot from which the job goes on, stops what runs and returns; then only
+       `progress`, `loss` and `close` may be called.
     """
 
     async def open(self) -> None:

@@ -141,7 +141,7 @@ class CheapestSpot:
         worth = [
             each
             for each in spot
-            if each.unit < ask and each.offer.pool not in shunned and _within(each, limits.limit(each.offer))
+            if each.unit < ask and each.offer.pool not in shunned and limits.allow(each.offer)
         ]
         missing = count - len(held)
         going = self._going(held, spot, worth, ask)

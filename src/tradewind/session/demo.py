@@ -1,0 +1,160 @@
+"""The demo: train through real revocations, and set the run beside what else one could have done.
+
+Ours runs for real. The same job undisturbed is learned in this process, for its quality. On demand, and
+checkpoint and restart, are simulated on the same market from the same moment, at the speed that ours was
+measured to have.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from tradewind import __version__, clock
+from tradewind.control.journal import Journal
+from tradewind.control.policy import AnyPolicy
+from tradewind.control.records import header_for
+from tradewind.data.model_files import newest_snapshot
+from tradewind.providers.simulated import SimulatedProvider
+from tradewind.session.assembly import goal_of, job_of, market_of, material_of
+from tradewind.session.report.data import ComparisonRow
+from tradewind.session.report.page import write_page
+from tradewind.session.report.reading import JOURNAL, RunResult, report_data
+from tradewind.session.spec import TrainSpec, read_spec
+from tradewind.session.stretch import REPORT, SNAPSHOTS, Observer, Trained, model_of
+from tradewind.session.train import train
+from tradewind.state.snapshot import Snapshot, snapshot_of
+from tradewind.training.elastic import controller
+from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
+from tradewind.training.elastic.bidding.on_demand import OnDemand
+from tradewind.training.elastic.modelled_work import ModelledWork
+from tradewind.training.in_process import learn_here
+from tradewind.training.state_host import fresh_state
+from tradewind.training.view import Progress, TrainingView
+
+CHECKPOINT = 5.0
+"""Seconds of market time that a checkpoint of so small a model takes, for checkpoint and restart."""
+
+
+class Shown(Struct, frozen=True):
+    """What the demo came to."""
+
+    directory: str
+    figures: dict[str, Any]
+    """revocations, cost, cost_on_demand, cost_checkpoint (US dollars), quality, quality_undisturbed, seconds
+    (of the wall's time)."""
+
+
+def run(out: Path, console: Observer | None = None) -> Shown:
+    """Run the demo; its folder is made under `out`."""
+    elapsed = clock.stopwatch()
+    with as_file(files("tradewind.session") / "demo.toml") as path:
+        spec = msgspec.structs.replace(read_spec(path), out=str(out))
+    ours = train(spec, console=console)
+    directory = Path(ours.directory)
+    if ours.outcome != "done":
+        return Shown(ours.directory, {"outcome": ours.outcome})
+    quality, same = _undisturbed(spec, directory)
+    measured, mttf = _measured(directory, ours)
+    on_demand = _simulated(spec, OnDemand(), measured)
+    restart = CheckpointRestart(checkpoint=CHECKPOINT, mttf=mttf)
+    checkpoint = _simulated(spec, restart, measured)
+    rows = (
+        _row("tradewind", ours.cost, ours.seconds, ours.quality, ours.revocations, "ran for real"),
+        _row("undisturbed", None, None, quality, 0, "ran for real, in one process"),
+        _row("on demand", on_demand.cost, on_demand.seconds, None, on_demand.revocations, "simulated"),
+        _row(
+            "checkpoint and restart",
+            checkpoint.cost,
+            checkpoint.seconds,
+            None,
+            checkpoint.revocations,
+            "simulated",
+        ),
+    )
+    _add_to_report(directory, rows, same, restart.interval)
+    figures = {
+        "revocations": ours.revocations,
+        "cost": round(ours.cost, 4),
+        "cost_on_demand": round(on_demand.cost, 4),
+        "cost_checkpoint": round(checkpoint.cost, 4),
+        "quality": ours.quality,
+        "quality_undisturbed": quality,
+        "bits_equal": same,
+        "seconds": round(elapsed(), 1),
+    }
+    return Shown(ours.directory, figures)
+
+
+def _undisturbed(spec: TrainSpec, directory: Path) -> tuple[float, bool]:
+    """The quality of the job in one process, and whether its parameters equal the run's, bit for bit."""
+    job, material = job_of(spec), material_of(spec, directory / "cache")
+    engine = fresh_state(job, material.algorithm, material.train)
+    learn_here(job, material.algorithm, material.train, engine)
+    alone = engine.snapshot()
+    found = newest_snapshot(directory / SNAPSHOTS)
+    assert found is not None and material.test is not None
+    model = model_of(material.algorithm, alone)
+    return model.score(material.test, "accuracy"), _equal(alone, snapshot_of(*found[1:]))
+
+
+def _equal(one: Snapshot, other: Snapshot) -> bool:
+    return one.arrays.keys() == other.arrays.keys() and all(
+        np.array_equal(array, other.arrays[name]) for name, array in one.arrays.items()
+    )
+
+
+def _measured(directory: Path, ours: Trained) -> tuple[Progress, float]:
+    """The speed that the run was seen to have, and the mean seconds between two of its revocations."""
+    with Journal.read(directory / JOURNAL) as journal:
+        last = [entry.view.progress for entry in journal.entries()][-1]
+    return last, ours.seconds / max(1, ours.revocations)
+
+
+def _simulated(spec: TrainSpec, policy: AnyPolicy, measured: Progress) -> controller.Result:
+    """The same job under another policy, in virtual time."""
+    market, start = market_of(spec.provider)
+    goal = msgspec.structs.replace(goal_of(spec, start), budget=None)
+    work = ModelledWork(
+        measured.total,
+        measured.rate,
+        startup=measured.startup,
+        mode="checkpoints" if isinstance(policy, CheckpointRestart) else "servers",
+        snapshot_every=policy.interval if isinstance(policy, CheckpointRestart) else spec.snapshot_every,
+        snapshot_seconds=policy.checkpoint if isinstance(policy, CheckpointRestart) else 0.0,
+        workers=spec.workers.count,
+    )
+    with tempfile.TemporaryDirectory(prefix="tw-") as folder:
+        header = header_for(policy, TrainingView, version=__version__, start=start)
+        with Journal(Path(folder, JOURNAL), header, commit_every=256) as journal:
+            main = controller.run(goal, policy, SimulatedProvider(market), work, journal)
+            return clock.simulate(main, start=start)
+
+
+def _row(
+    name: str, cost: float | None, seconds: float | None, quality: float | None, revocations: int, how: str
+) -> ComparisonRow:
+    return ComparisonRow(
+        name=name, cost=cost, seconds=seconds, quality=quality, revocations=revocations, how=how
+    )
+
+
+def _add_to_report(directory: Path, rows: tuple[ComparisonRow, ...], same: bool, interval: float) -> None:
+    """Put the comparison into the run's journal, and write its report again."""
+    with Journal.read(directory / JOURNAL) as journal:
+        header, result = journal.header, journal.result("report", RunResult)
+    assert result is not None
+    facts = (
+        ("beside the undisturbed run", "parameters equal bit for bit" if same else "parameters differ"),
+        ("checkpoint and restart", f"a checkpoint every {interval:.0f} s of market time (Young's rule)"),
+    )
+    told = msgspec.structs.replace(result, comparison=rows, facts=(*result.facts, *facts))
+    with Journal(directory / JOURNAL, header) as journal:
+        journal.record_result("report", told)
+    write_page(report_data(directory), directory / REPORT)
