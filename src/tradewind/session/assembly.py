@@ -35,7 +35,7 @@ POLICIES: Mapping[str, type] = {kind.name: kind for kind in (CheapestSpot, OnDem
 BOOT = 60.0
 """Seconds of market time that an instance takes until it answers, where a spec says nothing."""
 LOCAL_BOOT = 2.5
-"""Seconds of the wall's time that an instance of the local provider takes: a Python process and its imports."""
+"""Seconds of the wall's time that an instance of the local provider takes, a process with its imports."""
 
 
 class Material(Struct, frozen=True):

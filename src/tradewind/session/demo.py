@@ -78,7 +78,7 @@ def run(out: Path, console: Observer | None = None) -> Shown:
             "simulated",
         ),
     )
-    _add_to_report(directory, rows, same, restart.interval)
+    _add_to_report(directory, rows, same, restart.interval, on_demand.cost)
     figures = {
         "revocations": ours.revocations,
         "cost": round(ours.cost, 4),
@@ -145,16 +145,20 @@ def _row(
     )
 
 
-def _add_to_report(directory: Path, rows: tuple[ComparisonRow, ...], same: bool, interval: float) -> None:
+def _add_to_report(
+    directory: Path, rows: tuple[ComparisonRow, ...], same: bool, interval: float, on_demand: float
+) -> None:
     """Put the comparison into the run's journal, and write its report again."""
     with Journal.read(directory / JOURNAL) as journal:
         header, result = journal.header, journal.result("report", RunResult)
     assert result is not None
     facts = (
         ("beside the undisturbed run", "parameters equal bit for bit" if same else "parameters differ"),
-        ("checkpoint and restart", f"a checkpoint every {interval:.0f} s of market time (Young's rule)"),
+        ("checkpoints", f"checkpoint and restart, one every {interval:.0f} s of market time (Young's rule)"),
     )
-    told = msgspec.structs.replace(result, comparison=rows, facts=(*result.facts, *facts))
+    told = msgspec.structs.replace(
+        result, comparison=rows, cost_on_demand=on_demand, facts=(*result.facts, *facts)
+    )
     with Journal(directory / JOURNAL, header) as journal:
         journal.record_result("report", told)
     write_page(report_data(directory), directory / REPORT)

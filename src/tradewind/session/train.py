@@ -19,7 +19,7 @@ from tradewind.data.stored import StoredData
 from tradewind.data.streamed import StreamedData
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse
-from tradewind.session.assembly import goal_of, job_of, market_of, material_of
+from tradewind.session.assembly import goal_of, job_of, market_of, material_of, policy_of
 from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of
 from tradewind.session.report.reading import JOURNAL
 from tradewind.session.spec import TrainSpec, make_spec, spec_bytes, spec_from
@@ -89,6 +89,7 @@ def resume(run: str | Path, *, workers: int | None = None, console: Observer | N
 
 def estimate(spec: TrainSpec) -> Estimate:
     """What a run of `spec` would take and cost; nothing is rented, a few batches are measured here."""
+    policy_of(spec)
     with tempfile.TemporaryDirectory(prefix="tw-") as cache:
         job, material = job_of(spec), material_of(spec, Path(cache))
         market, start = market_of(spec.provider)

@@ -32,6 +32,9 @@ from tradewind.algorithms.linear.vectors import (
 RATE = 0.15
 """The usual learning rate here."""
 
+_CACHED = 1 << 18
+"""Floats of a table that stay in the cache by themselves: a megabyte."""
+
 _TOGETHER = 7
 """Factors of at most 1 + e**88 whose product a float64 holds."""
 
@@ -95,11 +98,14 @@ def _score_pack(
     table: Any, bias: Any, indices: Any, values: Any, inverse: Any, bound: Any, start: Any, stop: Any,
     following: Any, sums: Any, scores: Any,
 ) -> None:  # fmt: skip
-    """The scores of all columns for one row, summed in the order in which `row_score` does."""
+    """The scores of all columns for one row, summed in the order in which `row_score` does.
+
+    Where `following` is not 0, table rows are fetched for the non-zeros that many further on.
+    """
     columns = table.shape[2]
     sums[:] = _F(0.0)
     for k in range(start, stop):
-        if k + following < indices.shape[0]:
+        if following and k + following < indices.shape[0]:
             pack_fetch(table, np.intp(indices[k + following]))
         row = np.intp(indices[k])
         x = values[k] * inverse[row] if row < bound else values[k]
@@ -136,11 +142,12 @@ def _learn_pack(
     columns = table.shape[2]
     products, linear, since = np.ones(tally.shape[0]), np.zeros(tally.shape[0]), 0
     sums, scores = np.empty((LANES, columns), np.float32), np.empty(columns, np.float32)
+    ahead = np.intp(table.size > _CACHED)
     slopes = np.empty(columns, np.float32)
     for i in range(indptr.shape[0] - 1):
         start, stop = indptr[i], indptr[i + 1]
         _score_pack(
-            table, bias, indices, values, inverse, bound, start, stop, stop - start, sums, scores
+            table, bias, indices, values, inverse, bound, start, stop, ahead * (stop - start), sums, scores
         )
         y = labels[i]
         weight = weights[i] if weights.shape[0] else _F(1.0)
@@ -191,11 +198,12 @@ def _learn_softmax(
     """`_learn_one` for models with `outputs` scores each, under softmax; labels are class numbers."""
     columns = table.shape[2]
     sums, scores = np.empty((LANES, columns), np.float32), np.empty(columns, np.float32)
+    ahead = np.intp(table.size > _CACHED)
     slopes = np.zeros(columns, np.float32)
     for i in range(indptr.shape[0] - 1):
         start, stop = indptr[i], indptr[i + 1]
         _score_pack(
-            table, bias, indices, values, inverse, bound, start, stop, stop - start, sums, scores
+            table, bias, indices, values, inverse, bound, start, stop, ahead * (stop - start), sums, scores
         )
         weight = weights[i] if weights.shape[0] else _F(1.0)
         target = np.int64(labels[i])

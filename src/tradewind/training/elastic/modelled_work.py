@@ -78,6 +78,8 @@ class ModelledWork:
         self._useful = math.inf if useful_vcpus is None else useful_vcpus
         self._heeds = heeds_notice
         self._done = self._saved = done
+        self._firm = 0.0
+        """Units done when a loss last undid some: that many are never undone by another of the same moment."""
         self._since_saved = 0.0
         """Seconds of running since the last snapshot, or since the start."""
         self._at = math.nan
@@ -139,6 +141,7 @@ class ModelledWork:
         if worked:
             self.losses += 1
             if state or not self._elastic:
+                self._firm = min(self._firm, self._saved)
                 self._undo(self._done - self._saved)
                 self._since_saved = 0.0
             elif notice is None or notice.due - notice.warned < self._clock_seconds:
@@ -194,8 +197,10 @@ class ModelledWork:
         self._wake()
 
     def _undo(self, units: float) -> None:
-        units = max(0.0, min(units, self._done - (self._saved if not self._elastic else 0.0)))
+        # Work since the last time that something was undone is all that can be in flight.
+        units = max(0.0, min(units, self._done - self._firm))
         self._done -= units
+        self._firm = self._done
         self._saved = min(self._saved, self._done)
         self.redone += units
 

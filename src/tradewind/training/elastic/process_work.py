@@ -115,6 +115,10 @@ class ProcessWork:
         self._windows: list[tuple[float, float, float, float]] = []
         """Recent (moment, rows, loss, weight)."""
         self._done = self._saved = 0.0
+        self._done_before = 0.0
+        """Rows that were read in earlier stretches of the run."""
+        self._vcpus = self._vcpu_seconds = self._looked_at = 0.0
+        """What works now, what has worked so far, and when that was last added up."""
         self._over = False
         self._closed = False
 
@@ -265,6 +269,8 @@ class ProcessWork:
         before, self._status = self._status, status
         clocks = tuple(worker.clock for worker in status.workers)
         self._done = self._rows_done(clocks)
+        if before is None:
+            self._done_before, self._looked_at = self._done, clock.now()
         earlier = None if before is None else tuple(worker.clock for worker in before.workers)
         if earlier != clocks:
             moved = {f"worker-{n}" for n, done in enumerate(clocks) if earlier is None or earlier[n] != done}
@@ -272,14 +278,16 @@ class ProcessWork:
                 del self._failures[what]
             self._windows.append((clock.now(), self._done, *status.progress))
             del self._windows[:-20]
-        if len(self._windows) == 20:
-            first, last = self._windows[0], self._windows[-1]
-            working = {each.lease for each in self._host.values() if each.accepted}
-            vcpus = sum(
+        now, working = clock.now(), {each.lease for each in self._host.values() if each.accepted}
+        self._vcpu_seconds += self._vcpus * (now - self._looked_at)
+        self._looked_at, self._vcpus = (
+            now,
+            sum(
                 lease.instance.type.resources.vcpus for lease in self._leases.values() if lease.id in working
-            )
-            if vcpus and last[0] > first[0] and last[1] > first[1]:
-                self._rate = (last[1] - first[1]) / (last[0] - first[0]) / vcpus
+            ),
+        )
+        if self._vcpu_seconds > 0 and self._done > self._done_before:
+            self._rate = (self._done - self._done_before) / self._vcpu_seconds
 
     async def _save(self) -> tuple[int, ...] | None:
         """Make a snapshot; the clocks in it, or None where nobody answers and the last one stands."""
