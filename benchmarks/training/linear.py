@@ -87,7 +87,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     quick = parser.parse_args().quick
     rounds = 5 if quick else 15
@@ -128,10 +130,14 @@ def main() -> None:
     ours = medians[OURS]
     print(f"Criteo-shaped rows (generated, seed {SEED}): {len(train)} to learn from, {len(test)} to test on,")
     print(f"{train.features} features, 39 non-zeros a row, {y.mean():.1%} positive.")
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},")
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},"
+    )
     names = ("tradewind", "numba", "numpy", "scikit-learn", "vowpalwabbit")
     print(", ".join(f"{name} {version(name)}" for name in names) + f"; VW: {VW}, cache {size:.0f} MB.")
-    print(f"Medians of {rounds} alternating rounds; test log-loss of the truth {log_loss(test.labels, test.truth):.4f}.\n")
+    print(
+        f"Medians of {rounds} alternating rounds; test log-loss of the truth {log_loss(test.labels, test.truth):.4f}.\n"
+    )
     print(f"{'one pass':<34}{'ms':>8}{'spread':>14}{'samples/s':>12}{'ours is':>9}{'log-loss':>10}")
     for name, each in times.items():
         spread = f"{min(each) * 1e3:.0f}-{max(each) * 1e3:.0f}"

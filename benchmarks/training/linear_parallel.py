@@ -17,10 +17,11 @@ Each worker numbers the features of its rows so that the frequent ones come firs
 are loaded, as hashing is, and is not timed on any side.
 
 A parallel side is timed from the first worker's start to the last one's end; on every side processes are up,
-rows are in memory, learners are made, their tables' pages touched and kernels compiled before. Each worker is bound to a core of its own, since a pass takes a few
-hundredths of a second and a scheduler that packs processes would let one wait for the other. Rows are
-generated in Criteo's shape (see `criteo_shaped`), and nothing here is a claim about Criteo's. On a machine
-whose cores others use too, the parallel sides suffer: see the load average.
+rows are in memory, learners are made, their tables' pages touched and kernels compiled before. Each worker is
+bound to a core of its own, since a pass takes a few hundredths of a second and a scheduler that packs
+processes would let one wait for the other. Rows are generated in Criteo's shape (see `criteo_shaped`), and
+nothing here is a claim about Criteo's. On a machine whose cores others use too, the parallel sides suffer: see
+the load average.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ def learn_plain(state: InPlaceState, numbering: Numbering, work: Work) -> Callab
             learning._bias[:] = bias
             before = learning._bias.copy()
             learning.learn(work.indptr[start : stop + 1], work.indices, work.values, work.signs[start:stop])
-            bias += learning._bias - before
+            bias[:] += learning._bias - before
 
     return go
 
@@ -243,7 +244,7 @@ def main() -> None:
             for queue in orders:
                 queue.put((str(tables.path), mode, few))
             ready.wait(120)
-            times = [answers.get(timeout=120) for _ in range(WORKERS)]
+            times = [answers.get(timeout=30) for _ in range(WORKERS)]
             state: Any = SequencedState(tables) if mode == "sequenced" else InPlaceState(tables)
             hot, cold = state.pull("hot"), state.pull("cold")[prefix:]
             if mode == "plain":

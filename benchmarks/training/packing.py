@@ -51,7 +51,9 @@ def learner(rate: float | list[float], epochs: int) -> LinearClassifier:
     return LinearClassifier(rate=rate, epochs=epochs, tolerance=0.0, patience=epochs, shuffle=False)
 
 
-def measure(X: csr_matrix, y: np.ndarray, epochs: int, rounds: int) -> tuple[list[float], list[float], float, float]:
+def measure(
+    X: csr_matrix, y: np.ndarray, epochs: int, rounds: int
+) -> tuple[list[float], list[float], float, float]:
     """Seconds of a pack and of the separate runs by round, and the greatest and mean difference of weights."""
     learner(RATES, 1).fit(X[:12_000], y[:12_000])
     learner(RATES[0], 1).fit(X[:12_000], y[:12_000])
@@ -64,14 +66,18 @@ def measure(X: csr_matrix, y: np.ndarray, epochs: int, rounds: int) -> tuple[lis
         alone = [learner(rate, epochs).fit(X, y) for rate in RATES]
         separate.append(time.perf_counter() - start)
         if number == 0:
-            off = [np.abs(each.coef_[0] - model.weights) for each, model in zip(alone, pack.models_, strict=True)]
+            off = [
+                np.abs(each.coef_[0] - model.weights) for each, model in zip(alone, pack.models_, strict=True)
+            ]
             apart, mean = max(float(each.max()) for each in off), float(np.mean(off))
         del pack, alone
     return packed, separate, apart, mean
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds and fewer wide rows")
     quick = parser.parse_args().quick
     warnings.simplefilter("ignore")
@@ -84,10 +90,14 @@ def main() -> None:
         "vs_separate": ("UCI Adult, 123 features", X, y, 5),
         "vs_separate_wide": (f"Criteo-shaped, {rows.features} features", wide, rows.labels, 1),
     }
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},")
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},"
+    )
     names = ("tradewind", "numba", "numpy", "scikit-learn")
     print(", ".join(f"{name} {version(name)}" for name in names) + f"; {MODELS} learning rates.\n")
-    print(f"{'data':<34}{'rows':>8}{'epochs':>7}{'packed ms':>11}{'separate ms':>13}{'cheaper':>9}{'weights differ':>16}")
+    print(
+        f"{'data':<34}{'rows':>8}{'epochs':>7}{'packed ms':>11}{'separate ms':>13}{'cheaper':>9}{'weights differ':>16}"
+    )
     figures = {}
     for figure, (name, matrix, labels, epochs) in runs.items():
         packed, separate, apart, mean = measure(matrix, labels, epochs, 5)
@@ -97,7 +107,9 @@ def main() -> None:
             f"{name:<34}{matrix.shape[0]:>8}{epochs:>7}{statistics.median(packed) * 1e3:>11.0f}"
             f"{statistics.median(separate) * 1e3:>13.0f}{ratio:>8.2f}x{apart:>10.1g} max, {mean:.1g} mean"
         )
-    print("\nMedians of 5 alternating rounds, seed 7. Where a row holds a feature twice (hashed together), a pack")
+    print(
+        "\nMedians of 5 alternating rounds, seed 7. Where a row holds a feature twice (hashed together), a pack"
+    )
     print("steps twice and one model alone steps with the last of the two: the wide weights differ by that.")
     print(json.dumps({"benchmark": "training/packing", "figures": figures}))
 

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradewind.errors import Misuse
-from tradewind.estimates.run_time import Interval, cost, price_range, run_time, seconds_per_row
+from tradewind.estimates.run_time import (
+    Interval,
+    cost,
+    price_range,
+    run_time,
+    seconds_per_row,
+    synchronous_efficiency,
+)
 
 positive = st.floats(1e-6, 1e3)
 
@@ -51,3 +58,21 @@ def test_price_range_holds_the_latest_price(prices: list[float]) -> None:
 def test_bad_input_is_told(call) -> None:
     with pytest.raises(Misuse):
         call()
+
+
+def test_equal_batches_never_wait() -> None:
+    assert synchronous_efficiency([0.5] * 4, 8, 2) == pytest.approx(1.0)
+
+
+def test_one_instance_never_waits() -> None:
+    assert synchronous_efficiency([0.1, 0.9], 1, 3) == pytest.approx(1.0)
+
+
+def test_a_round_is_as_slow_as_its_slowest() -> None:
+    # Two instances, a batch each, 0 or 1 second with equal chance: the mean is 1/2, the mean largest 3/4.
+    assert synchronous_efficiency([0.0, 1.0], 2, 1, rounds=20_000) == pytest.approx(2 / 3, abs=0.02)
+
+
+@given(st.lists(positive, min_size=1, max_size=20), st.integers(1, 8), st.integers(1, 4))
+def test_efficiency_is_a_share(seconds: list[float], instances: int, each: int) -> None:
+    assert 0 < synchronous_efficiency(seconds, instances, each, rounds=50) <= 1 + 1e-9

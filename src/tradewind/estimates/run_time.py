@@ -79,3 +79,20 @@ def price_range(prices: Sequence[float]) -> Interval:
     latest = float(seen[-1])
     low, high = np.quantile(seen, [0.05, 0.95])
     return Interval(min(float(low), latest), latest, max(float(high), latest))
+
+
+def synchronous_efficiency(
+    batch_seconds: Sequence[float], instances: int, batches_each: int, *, seed: int = 0, rounds: int = 2000
+) -> float:
+    """The share of their time that instances work where each round waits for the slowest of them.
+
+    A round is the largest of `instances` sums of `batches_each` batches, drawn from those measured; the mean
+    sum over the mean round is the efficiency. One instance never waits.
+    """
+    if instances < 1 or batches_each < 1 or not len(batch_seconds):
+        raise Misuse("an efficiency needs an instance and a measured batch", field="batch_seconds")
+    drawn = np.random.Generator(np.random.PCG64(seed)).choice(
+        np.asarray(batch_seconds, np.float64), (rounds, instances, batches_each)
+    )
+    sums = drawn.sum(axis=2)
+    return float(sums.mean() / sums.max(axis=1).mean())

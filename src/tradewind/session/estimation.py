@@ -17,7 +17,14 @@ from tradewind.data.interface import DataSet, Part
 from tradewind.data.stored import StoredData
 from tradewind.data.streamed import StreamedData
 from tradewind.errors import NoCapacity
-from tradewind.estimates.run_time import Interval, cost, price_range, run_time, seconds_per_row
+from tradewind.estimates.run_time import (
+    Interval,
+    cost,
+    price_range,
+    run_time,
+    seconds_per_row,
+    synchronous_efficiency,
+)
 from tradewind.market.offers import Offer, Terms
 from tradewind.market.recorded import RecordedMarket
 from tradewind.session.spec import TrainSpec
@@ -100,10 +107,11 @@ class _Timed:
         return self._part.rows_before(index)
 
 
-def measure(job: Job, algorithm: Algorithm, data: DataSet) -> Interval:
+def measure(job: Job, algorithm: Algorithm, data: DataSet, workers: int) -> Interval:
     """Seconds that a row takes on one core, measured over real batches with the state in another thread.
 
-    The state that this learns is thrown away. Small data is read again until there is enough to measure.
+    Bulk-synchronous, the rounds of `workers` instances wait for the slowest; the lower bound is that they do
+    not. The state that this learns is thrown away. Small data is read again until there is enough to measure.
     """
     alone = msgspec.structs.replace(job, parts=1, epochs=job.epochs + WARM_UP + 10)
     timed = _Timed(data.part(0, 1, job.batch, alone.epochs, job.seed), MEASURED)
@@ -119,7 +127,11 @@ def measure(job: Job, algorithm: Algorithm, data: DataSet) -> Interval:
             over.set()
             thread.join()
             listener.close()
-    return seconds_per_row(timed.seconds, timed.rows)
+    alone_seconds = seconds_per_row(timed.seconds, timed.rows)
+    if job.consistency != "bulk_synchronous" or workers < 2:
+        return alone_seconds
+    efficiency = synchronous_efficiency(timed.seconds, workers, -(-job.parts // workers))
+    return Interval(alone_seconds.low, alone_seconds.expected / efficiency, alone_seconds.high / efficiency)
 
 
 def estimate_of(

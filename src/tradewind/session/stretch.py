@@ -155,7 +155,7 @@ class Stretch:
                 fix='Set provider = "simulated", or choose cheapest_spot or on_demand.',
             )
         self.spent, self.goal = spent, goal
-        row_seconds = measure(self.job, self.material.algorithm, self.material.train)
+        row_seconds = measure(self.job, self.material.algorithm, self.material.train, spec.workers.count)
         self.speed = speed_of(spec, row_seconds)
         rows = rows_of(self.job, self.material.train)
         self.estimate = estimated(spec, self.market, goal, self.start, self.speed, rows)

@@ -93,7 +93,7 @@ def estimate(spec: TrainSpec) -> Estimate:
     with tempfile.TemporaryDirectory(prefix="tw-") as cache:
         job, material = job_of(spec), material_of(spec, Path(cache))
         market, start = market_of(spec.provider)
-        speed = speed_of(spec, measure(job, material.algorithm, material.train))
+        speed = speed_of(spec, measure(job, material.algorithm, material.train, spec.workers.count))
         return estimated(spec, market, goal_of(spec, start), start, speed, rows_of(job, material.train))
 
 

@@ -91,8 +91,6 @@ def _between(distinct: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([low, high], axis=1)
 
 
-def _reaching(
-    held: NDArray[np.float64], target: float, wanted: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _reaching(held: NDArray[np.float64], target: float, wanted: NDArray[np.float64]) -> NDArray[np.float64]:
     """`wanted` where `held` reaches its target; else below zero, the closer to the target the less."""
     return np.where(held >= target - 1e-12, wanted, held - target)

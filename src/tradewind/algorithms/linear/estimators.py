@@ -55,9 +55,7 @@ class _Linear(BaseEstimator):  # type: ignore[misc]
         """What scikit-learn makes of `X`, and it as a batch; many rows to `fit` are checked while learning."""
         if how.pop("later", False) and getattr(X, "shape", (0,))[0] > _FEW:
             how["ensure_all_finite"] = False
-        found = validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **how
-        )
+        found = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **how)
         labels = None
         if isinstance(found, tuple):
             found, labels = found
@@ -93,7 +91,9 @@ class _Linear(BaseEstimator):  # type: ignore[misc]
             raise Misuse(f"{self.epochs} epochs learn nothing", field="epochs", fix="Give 1 or more.")
         if not 0 <= self.validation_fraction < 1:
             raise Misuse(
-                f"{self.validation_fraction} is no share", field="validation_fraction", fix="Give 0 to below 1."
+                f"{self.validation_fraction} is no share",
+                field="validation_fraction",
+                fix="Give 0 to below 1.",
             )
         chance = check_random_state(self.random_state)
         if len(batch) <= _FEW:

@@ -25,7 +25,9 @@ def numeric(labels: NDArray[Any] | None, source: str) -> NDArray[np.float64]:
     numbers = given.astype(np.float64)
     if not np.isfinite(numbers).all():
         row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        raise Misuse(f"the label of row {row} is {numbers[row]}", source=source, field="labels", fix="Drop it.")
+        raise Misuse(
+            f"the label of row {row} is {numbers[row]}", source=source, field="labels", fix="Drop it."
+        )
     return numbers
 
 
@@ -55,7 +57,9 @@ def classes_in(labels: NDArray[np.float64], source: str) -> NDArray[np.float64]:
     return found
 
 
-def class_numbers(labels: NDArray[np.float64], classes: NDArray[np.float64], source: str) -> NDArray[np.int64]:
+def class_numbers(
+    labels: NDArray[np.float64], classes: NDArray[np.float64], source: str
+) -> NDArray[np.int64]:
     """The place of each label among the rising `classes`; Misuse for a label that is not there."""
     places = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
     wrong = classes[places] != labels

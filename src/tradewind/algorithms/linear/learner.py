@@ -22,7 +22,7 @@ from tradewind.algorithms.linear.packing import Candidate, Pack, candidates
 from tradewind.algorithms.linear.scaling import Scaling, measure
 from tradewind.errors import Misuse, suggestion
 
-OPTIMIZERS = {"adagrad": 0.1, "adam": 0.01, "sgd": 0.1, "ftrl": 0.1}
+OPTIMIZERS = {"adagrad": 0.3, "adam": 0.01, "sgd": 0.5, "ftrl": 0.3}
 """Aggregations that take a gradient, and the learning rate where none is given."""
 
 _DECAY_ROWS = 100_000.0
@@ -129,7 +129,9 @@ class LinearLearner:
     @property
     def classifies(self) -> bool:
         """Whether labels are classes."""
-        return self.task == "classification" or (self.task == "auto" and _several(self.loss)[0] in CLASSIFYING)
+        return self.task == "classification" or (
+            self.task == "auto" and _several(self.loss)[0] in CLASSIFYING
+        )
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -150,7 +152,9 @@ class LinearLearner:
         classes, outputs, balanced = np.empty(0), 1, 1.0
         if self.classifies:
             given = self.classes
-            classes = classes_in(labels, "initialize") if given is None else np.unique(np.asarray(given, float))
+            classes = (
+                classes_in(labels, "initialize") if given is None else np.unique(np.asarray(given, float))
+            )
             numbers = class_numbers(labels, classes, "initialize")
             if self.candidates[0].loss == "softmax":
                 outputs = len(classes)
@@ -196,11 +200,8 @@ class LinearLearner:
             state.initialize(CLASSES, classes)
         plan = _Plan(
             sample.features, pack.outputs, len(pack), scaling.centred,
-            scaling.label_shift, scaling.label_scale, float(pack.positive[-1]) if len(pack) else 1.0,
+            scaling.label_shift, scaling.label_scale, pack.balanced,
         )  # fmt: skip
-        if self.classifies:
-            weights_of = balanced_weights(class_numbers(numeric(sample.labels, ""), classes, ""), len(classes))
-            plan = msgspec.structs.replace(plan, balanced=float(weights_of[-1] / weights_of[0]))
         state.initialize(PLAN, np.array(msgspec.structs.astuple(plan), np.float64))
 
     def update(self, state: State, stream: Iterator[Batch], synchronized: bool) -> None:
@@ -404,7 +405,9 @@ class LinearLearner:
         labels = numeric(batch.labels, "update")
         weights = np.ones(len(labels), np.float32) if batch.weights is None else batch.weights
         if not (np.isfinite(weights).all() and (weights >= 0).all()):
-            raise Misuse("a weight is negative or no number", source="update", field="weights", fix="Drop it.")
+            raise Misuse(
+                "a weight is negative or no number", source="update", field="weights", fix="Drop it."
+            )
         weights = np.asarray(weights, np.float32)
         if not self.classifies:
             return np.asarray((labels - scaling.label_shift) / scaling.label_scale, np.float32), weights
@@ -459,7 +462,9 @@ class LinearLearner:
                 f"{self.task!r} is no task", field="task", fix="Give classification, regression or auto."
             )
         if self.task == "regression" and any(each in CLASSIFYING for each in _several(self.loss)):
-            raise Misuse(f"{self.loss!r} learns classes", field="loss", fix="Use squared or another of values.")
+            raise Misuse(
+                f"{self.loss!r} learns classes", field="loss", fix="Use squared or another of values."
+            )
         kinds = {each in CLASSIFYING for each in _several(self.loss)}
         if self.task == "auto" and len(kinds) > 1:
             raise Misuse(
@@ -470,10 +475,14 @@ class LinearLearner:
         for field, low in (("rate", 1e-300), ("l1", 0.0), ("l2", 0.0)):
             for value in _several(getattr(self, field)):
                 if value is not None and not _number(value, low):
-                    raise Misuse(f"{value!r} is no {field}", field=field, fix="Give a number that is positive.")
+                    raise Misuse(
+                        f"{value!r} is no {field}", field=field, fix="Give a number that is positive."
+                    )
         for field in ("huber_delta", "margin", "f_beta"):
             if not _number(getattr(self, field), 1e-300):
-                raise Misuse(f"{getattr(self, field)!r} is not positive", field=field, fix="Give a positive number.")
+                raise Misuse(
+                    f"{getattr(self, field)!r} is not positive", field=field, fix="Give a positive number."
+                )
         for field in ("loss_insensitivity", "initial_scale"):
             if not _number(getattr(self, field), 0.0):
                 raise Misuse(f"{getattr(self, field)!r} is negative", field=field, fix="Give 0 or more.")
@@ -484,7 +493,9 @@ class LinearLearner:
         weight = self.positive_weight
         if weight not in ("balanced", "auto") and not _number(weight, 1e-300):
             raise Misuse(
-                f"{weight!r} is no weight", field="positive_weight", fix="Give a number, 'balanced' or 'auto'."
+                f"{weight!r} is no weight",
+                field="positive_weight",
+                fix="Give a number, 'balanced' or 'auto'.",
             )
         for field in ("sample_size", "num_calibration_samples", "num_models"):
             value = getattr(self, field)
@@ -520,11 +531,15 @@ def _check_rows(batch: Batch, features: int, source: str) -> None:
     values = batch.dense if batch.dense is not None else batch.values
     if values is None or values.dtype.kind not in "biuf":
         kind = "none" if values is None else str(values.dtype)
-        raise Misuse(f"features of kind {kind} are no numbers", source=source, field="features", fix="Code them.")
+        raise Misuse(
+            f"features of kind {kind} are no numbers", source=source, field="features", fix="Code them."
+        )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         at = int(np.argwhere(~np.isfinite(values))[0][0])
         row = at if batch.indptr is None else int(np.searchsorted(batch.indptr, at, "right")) - 1
-        raise Misuse(f"row {row} holds NaN or infinity", source=source, field="features", fix="Drop or fill it.")
+        raise Misuse(
+            f"row {row} holds NaN or infinity", source=source, field="features", fix="Drop or fill it."
+        )
     if batch.indices is not None and len(batch.indices):
         low, high = int(batch.indices.min()), int(batch.indices.max())
         if low < 0 or high >= features:

@@ -75,11 +75,16 @@ REGRESSION: dict[str, Callable[[Array, Array, Array], float]] = {
 }  # fmt: skip
 """Metrics of values."""
 
-CLASSIFICATION = (
-    "accuracy", "log_loss", "cross_entropy_loss", "auc", "f_beta", "precision", "recall",
-    "precision_at_target_recall", "recall_at_target_precision", "top_k_accuracy", "macro_f_beta",
+CLASSIFICATION = ("accuracy", "log_loss", "cross_entropy_loss", "loss_function")
+"""Metrics of classes."""
+
+TWO_CLASSES = (
+    "auc", "f_beta", "precision", "recall", "precision_at_target_recall", "recall_at_target_precision",
 )  # fmt: skip
-"""Metrics of classes; from auc to recall_at_target_precision for two classes, the last two for more."""
+"""Further metrics where there are two classes."""
+
+MORE_CLASSES = ("top_k_accuracy", "macro_f_beta")
+"""Further metrics where there are more."""
 
 LOWER_IS_BETTER = frozenset({"loss_function", "log_loss", "cross_entropy_loss", "mse", "rmse", "mae"})
 """Metrics of which less is better."""

@@ -125,6 +125,8 @@ class LinearModel:
         """`score` for a classification whose labels are given as class numbers."""
         scores = self.scores(batch)
         likely = probabilities(self.loss, scores)
+        if likely.ndim == 2 and likely.shape[1] == 2 and metric in metrics.TWO_CLASSES:
+            scores, likely = scores[:, 1] - scores[:, 0], likely[:, 1]
         two = likely.ndim == 1
         if metric == "loss_function":
             target = numbers * 2.0 - 1.0 if two else numbers
@@ -139,9 +141,7 @@ class LinearModel:
             own = likely[np.arange(len(numbers)), numbers]
             return float(np.average((likely > own[:, None]).sum(axis=1) < k, weights=weights))
         if not two and metric == "macro_f_beta":
-            each = [
-                metrics.counts(numbers == c, chosen == c, weights)[:3] for c in range(likely.shape[1])
-            ]
+            each = [metrics.counts(numbers == c, chosen == c, weights)[:3] for c in range(likely.shape[1])]
             return float(np.mean([metrics.f_beta(*found, beta) for found in each]))
         right, wrong, missed, _ = metrics.counts(numbers == 1, chosen == 1, weights)
         if two and metric == "auc":
@@ -157,9 +157,8 @@ class LinearModel:
                 numbers == 1, likely, metric, weights=weights, beta=beta,
                 target_precision=target_precision, target_recall=target_recall,
             )[1]  # fmt: skip
-        last = ["top_k_accuracy", "macro_f_beta"]
-        known = [each for each in metrics.CLASSIFICATION if (each in last) != two or each[:3] in ("acc", "log")]
-        raise _unknown(metric, [*known, "loss_function"])
+        own = metrics.TWO_CLASSES if two else metrics.MORE_CLASSES
+        raise _unknown(metric, [*metrics.CLASSIFICATION, *own])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """`weights`, `bias` and, for a classification with numeric labels, `classes`."""

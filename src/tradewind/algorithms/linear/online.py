@@ -290,9 +290,7 @@ class OnlineLearner:
             )  # fmt: skip
         else:
             width = self._table.shape[2]
-            rates, l1, l2 = (
-                _padded(pack.per_column(each), width) for each in (pack.rates, pack.l1, pack.l2)
-            )
+            rates, l1, l2 = (_padded(pack.per_column(each), width) for each in (pack.rates, pack.l1, pack.l2))
             decays = bool(l1.any() or l2.any())
             if pack.softmax:
                 bad = _learn_softmax(

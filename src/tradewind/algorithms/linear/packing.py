@@ -91,7 +91,7 @@ class Pack:
     def __init__(self, models: Sequence[Candidate], outputs: int, balanced: float) -> None:
         """`outputs` scores a model (the classes under softmax, else 1); `balanced` is what that weight means."""
         self.models = tuple(models)
-        self.outputs = outputs
+        self.outputs, self.balanced = outputs, balanced
         self.codes: NDArray[np.int64] = np.array([code_of(each.loss) for each in models], np.int64)
         if (self.codes == SOFTMAX).any() and not (self.codes == SOFTMAX).all():
             raise Misuse(

@@ -72,7 +72,7 @@ def measure(sample: Batch, *, features: bool, centre: bool, labels: bool) -> Sca
         if features:
             scale = _usable(dense.std(axis=0), np.abs(dense).max(axis=0))
     elif features and sample.values is not None and sample.indices is not None:
-        _root_mean_squares(sample.indices, sample.values, np.zeros(sample.features, np.int64), scale)
+        _root_mean_squares(sample.indices, sample.values, scale)
     if not labels or sample.labels is None or not len(sample):
         return Scaling(shift, scale)
     y = np.asarray(sample.labels, np.float64)
@@ -81,19 +81,24 @@ def measure(sample: Batch, *, features: bool, centre: bool, labels: bool) -> Sca
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _root_mean_squares(indices: Any, values: Any, counts: Any, scale: Any) -> None:
-    """Put the root mean square of each column's non-zeros into `scale`, where there are any."""
+def _root_mean_squares(indices: Any, values: Any, scale: Any) -> None:
+    """Put the root mean square of each column's non-zeros into `scale`, all ones before.
+
+    Columns beyond the last that holds anything but ones and zeros are not looked at twice.
+    """
+    last = -1
     for k in range(indices.shape[0]):
-        if values[k] != 0:
-            column, value = indices[k], float(values[k])
-            scale[column] = (scale[column] if counts[column] else 0.0) + value * value
-            counts[column] += 1
+        if values[k] != 1 and values[k] != 0:
+            last = max(last, indices[k])
+    sums, counts = np.zeros(last + 1), np.zeros(last + 1, np.int64)
     for k in range(indices.shape[0]):
-        column = indices[k]
-        if counts[column]:
-            root = np.sqrt(scale[column] / counts[column])
-            scale[column] = root if root > 0 else 1.0
-            counts[column] = 0
+        if indices[k] <= last and values[k] != 0:
+            sums[indices[k]] += float(values[k]) * float(values[k])
+            counts[indices[k]] += 1
+    for column in range(last + 1):
+        root = np.sqrt(sums[column] / max(counts[column], 1))
+        if root > 0:
+            scale[column] = root
 
 
 def _usable(spread: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -65,7 +65,9 @@ def _masked(build: Any, place: Any, left: Any, instead: Any, kind: Any, name: st
         return build.load(place, align=4)
     mask = _mask(build, left)
     load = cgutils.get_or_insert_function(
-        build.module, ir.FunctionType(kind, [place.type, _I32, mask.type, kind]), f"llvm.masked.load.{name}.p0"
+        build.module,
+        ir.FunctionType(kind, [place.type, _I32, mask.type, kind]),
+        f"llvm.masked.load.{name}.p0",
     )
     return build.call(load, [place, _I32(4), mask, instead])
 
@@ -79,9 +81,7 @@ def _rows(build: Any, indices: Any, first: Any, left: Any, trash: Any) -> tuple[
         place = cgutils.alloca_once(build, _INTS)
         build.store(together, place)
     ones = build.bitcast(place, _I32.as_pointer())
-    return [
-        build.sext(build.load(build.gep(ones, [_I64(lane)])), _I64) for lane in range(LANES)
-    ], together
+    return [build.sext(build.load(build.gep(ones, [_I64(lane)])), _I64) for lane in range(LANES)], together
 
 
 def _values(build: Any, values: Any, first: Any, left: Any) -> Any:
@@ -133,9 +133,7 @@ def row_score(
     )
 
     def generate(context: Any, build: Any, sig: Any, args: Any) -> Any:
-        arrays = {
-            i: context.make_array(sig.args[i])(context, build, args[i]) for i in (0, 1, 2, 3, 7, 8, 9)
-        }
+        arrays = {i: context.make_array(sig.args[i])(context, build, args[i]) for i in (0, 1, 2, 3, 7, 8, 9)}
         pairs = build.bitcast(arrays[0].data, _F64.as_pointer())
         trash = build.sub(build.extract_value(arrays[0].shape, 0), _I64(1))
         total = cgutils.alloca_once_value(build, ir.Constant(_FLOATS, [0.0] * LANES))
@@ -205,9 +203,7 @@ def row_step(
         decays = build.fcmp_ordered(">", build.fadd(args[9], args[10]), ir.Constant(_F32, 0.0))
 
         def body(first: Any, offset: Any, left: Any) -> None:
-            w, g, x = (
-                build.load(_at(build, arrays[i].data, offset, _FLOATS), align=4) for i in (4, 5, 6)
-            )
+            w, g, x = (build.load(_at(build, arrays[i].data, offset, _FLOATS), align=4) for i in (4, 5, 6))
             held = cgutils.alloca_once(build, _FLOATS)
             build.store(build.fmul(x, slopes), held)
             with build.if_then(decays):
@@ -286,9 +282,7 @@ def pack_step(
         def body(column: Any) -> None:
             at_w = _at(build, arrays[0].data, build.add(place, column), _FLOATS)
             at_g = _at(build, arrays[0].data, build.add(build.add(place, width), column), _FLOATS)
-            own = {
-                i: build.load(_at(build, arrays[i].data, column, _FLOATS), align=4) for i in (3, 4, 5, 6)
-            }
+            own = {i: build.load(_at(build, arrays[i].data, column, _FLOATS), align=4) for i in (3, 4, 5, 6)}
             w, g = build.load(at_w, align=4), build.load(at_g, align=4)
             held = cgutils.alloca_once(build, _FLOATS)
             build.store(build.fmul(value, own[3]), held)

@@ -20,7 +20,7 @@ from tradewind.training.view import Progress
 MODEL = "the work is a speed model: vCPU-seconds times a measured rate, nothing was learned"
 
 _INSTANT = 1e-5
-"""Seconds that count as none: a double that holds a moment of this century is no finer than a tenth of this."""
+"""Seconds that count as none: a double that holds a moment of this century is a tenth as fine at best."""
 
 
 class ModelledWork:
@@ -79,7 +79,7 @@ class ModelledWork:
         self._heeds = heeds_notice
         self._done = self._saved = done
         self._firm = 0.0
-        """Units done when a loss last undid some: that many are never undone by another of the same moment."""
+        """Units done when a loss last undid some: another loss of the same moment undoes no more."""
         self._since_saved = 0.0
         """Seconds of running since the last snapshot, or since the start."""
         self._at = math.nan

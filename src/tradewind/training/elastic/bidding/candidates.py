@@ -143,3 +143,12 @@ def seconds_left(progress: Progress, speed: float) -> float:
     """Seconds that the rest of the work takes at `speed` useful vCPUs; infinite without any."""
     power = progress.rate * speed
     return (progress.total - progress.done) / power if power > 0 else float("inf")
+
+
+def they_go(number: int) -> str:
+    """The start of a sentence on so many workers that move.
+
+    >>> they_go(1), they_go(3)
+    ('1 worker goes', '3 workers go')
+    """
+    return "1 worker goes" if number == 1 else f"{number} workers go"

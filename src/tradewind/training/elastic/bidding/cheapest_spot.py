@@ -159,13 +159,13 @@ class CheapestSpot:
         if going:
             words.append(f"{len(going)} workers leave {_places(going)} for cheaper work.")
         words += [
-            f"{number} workers go to {each.offer.pool} on spot at {each.offer.price.per_hour:.4f} "
+            f"{offered.they_go(number)} to {each.offer.pool} on spot at {each.offer.price.per_hour:.4f} "
             "USD an hour."
             for each, number in spot_plan
         ]
         words += [
-            f"{number} workers go to {each.offer.pool} on demand at {each.offer.price.per_hour:.4f} USD an "
-            "hour: no spot pool is cheaper."
+            f"{offered.they_go(number)} to {each.offer.pool} on demand at {each.offer.price.per_hour:.4f} "
+            "USD an hour: no spot pool is cheaper."
             for each, number in steady_plan
         ]
         if not words:

@@ -84,8 +84,8 @@ class CheckpointRestart:
         actions = [*actions, offered.take(best, number, limit)]
         terms = "on spot" if spot else "on demand"
         reason = (
-            f"{number} workers go to {best.offer.pool} {terms} at {best.offer.price.per_hour:.4f} USD an "
-            f"hour, {going} leave; it goes on from the last checkpoint (one every {self.interval:.0f} s)."
+            f"{offered.they_go(number)} to {best.offer.pool} {terms} at {best.offer.price.per_hour:.4f} "
+            f"USD an hour, {going} leave; it goes on from the last checkpoint (one every {self.interval:.0f} s)."
         )
         watch = () if spot else self._watch(view, ask, True)
         return Decision(tuple(actions), reason, view.market.now + offered.RETRY, watch)

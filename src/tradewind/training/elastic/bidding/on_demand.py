@@ -37,7 +37,7 @@ class OnDemand:
         for candidate, count in offered.spread(found, missing):
             actions.append(offered.take(candidate, count, None))
             reason += (
-                f" {count} workers go to {candidate.offer.pool} on demand at "
+                f" {offered.they_go(count)} to {candidate.offer.pool} on demand at "
                 f"{candidate.offer.price.per_hour:.4f} USD an hour."
             )
         return Decision(tuple(actions), reason.strip(), now + offered.RETRY), memory
