@@ -73,7 +73,8 @@ def main() -> None:
     print(f"{'round':>6} {'2 memcpy':>9} {'push+pull':>10} {'ratio':>6} {'into a buffer':>14} {'ratio':>6}")
     for number, (copy, whole, kept) in enumerate(found):
         print(
-            f"{number + 1:>6} {copy:>9.1f} {whole:>10.1f} {whole / copy:>6.2f} {kept:>14.1f} {kept / copy:>6.2f}"
+            f"{number + 1:>6} {copy:>9.1f} {whole:>10.1f} {whole / copy:>6.2f} {kept:>14.1f} "
+            f"{kept / copy:>6.2f}"
         )
     ratio = statistics.median(whole / copy for copy, whole, _ in found)
     buffered = statistics.median(kept / copy for copy, _, kept in found)

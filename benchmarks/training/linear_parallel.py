@@ -6,10 +6,10 @@ rows, data in memory:
 - single: one process, its own table;
 - in place: two processes, half of the rows each, that write one shared table directly, row by row, without
   a lock (Hogwild): updates that meet may be lost, nothing is exactly once. Only the 2,047 features that the
-  first 10,000 rows have most often, and the bias, are learned on a copy of each process, and every 500 rows
+  first 10,000 rows have most often, and the bias, are learned on a copy of each process, and every 2,500 rows
   what changed is added to the shared ones: two cores that write the same cache lines at every row would
   spend their time fetching them from each other (the side `plain` shows it);
-- sequenced: two processes that learn on copies and exchange them, the frequent features every 2,000 rows, the
+- sequenced: two processes that learn on copies and exchange them, the frequent features every 4,000 rows, the
   others a few times: each exchange is stamped, committed and taken in exactly once, whoever is killed when;
 - plain: in place without copies, for comparison.
 
@@ -20,8 +20,8 @@ A parallel side is timed from the first worker's start to the last one's end; on
 rows are in memory, learners are made, their tables' pages touched and kernels compiled before. Each worker is
 bound to a core of its own, since a pass takes a few hundredths of a second and a scheduler that packs
 processes would let one wait for the other. Rows are generated in Criteo's shape (see `criteo_shaped`), and
-nothing here is a claim about Criteo's. On a machine whose cores others use too, the parallel sides suffer: see
-the load average.
+nothing here is a claim about Criteo's. Where others use the cores too the parallel sides suffer: see the load
+average.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ from tradewind.state.shared_tables import SharedTables
 
 HOT = 2048
 """Features that are learned on a copy, and the bias."""
-SHARED_EVERY, EXCHANGED_EVERY = 500, 2000
+SHARED_EVERY, EXCHANGED_EVERY = 2500, 4000
 """Rows between two exchanges of those: in place, and sequenced."""
-COLD_EXCHANGES = 4
+COLD_EXCHANGES = 3
 """Exchanges of all other features, sequenced."""
 WORKERS = 2
 SEED = 7

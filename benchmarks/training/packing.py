@@ -26,10 +26,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from criteo_shaped import train_and_test
 from scipy.sparse import csr_matrix
 from sklearn.datasets import load_svmlight_file
 
+from criteo_shaped import train_and_test
 from tradewind.algorithms.linear_learner import LinearClassifier
 
 MODELS = 32
@@ -54,7 +54,7 @@ def learner(rate: float | list[float], epochs: int) -> LinearClassifier:
 def measure(
     X: csr_matrix, y: np.ndarray, epochs: int, rounds: int
 ) -> tuple[list[float], list[float], float, float]:
-    """Seconds of a pack and of the separate runs by round, and the greatest and mean difference of weights."""
+    """Seconds of a pack and of the separate runs by round, and how far their weights are apart."""
     learner(RATES, 1).fit(X[:12_000], y[:12_000])
     learner(RATES[0], 1).fit(X[:12_000], y[:12_000])
     packed, separate, apart, mean = [], [], 0.0, 0.0
@@ -91,12 +91,14 @@ def main() -> None:
         "vs_separate_wide": (f"Criteo-shaped, {rows.features} features", wide, rows.labels, 1),
     }
     print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},"
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()},"
     )
     names = ("tradewind", "numba", "numpy", "scikit-learn")
     print(", ".join(f"{name} {version(name)}" for name in names) + f"; {MODELS} learning rates.\n")
     print(
-        f"{'data':<34}{'rows':>8}{'epochs':>7}{'packed ms':>11}{'separate ms':>13}{'cheaper':>9}{'weights differ':>16}"
+        f"{'data':<34}{'rows':>8}{'epochs':>7}{'packed ms':>11}{'separate ms':>13}{'cheaper':>9}"
+        "  weights differ"
     )
     figures = {}
     for figure, (name, matrix, labels, epochs) in runs.items():
@@ -107,9 +109,7 @@ def main() -> None:
             f"{name:<34}{matrix.shape[0]:>8}{epochs:>7}{statistics.median(packed) * 1e3:>11.0f}"
             f"{statistics.median(separate) * 1e3:>13.0f}{ratio:>8.2f}x{apart:>10.1g} max, {mean:.1g} mean"
         )
-    print(
-        "\nMedians of 5 alternating rounds, seed 7. Where a row holds a feature twice (hashed together), a pack"
-    )
+    print("\nMedians of 5 alternating rounds, seed 7. Where a row holds a feature twice (hashed so), a pack")
     print("steps twice and one model alone steps with the last of the two: the wide weights differ by that.")
     print(json.dumps({"benchmark": "training/packing", "figures": figures}))
 

@@ -261,6 +261,46 @@ def test_in_place_everybody_sees_what_anybody_writes(tmp_path):
         assert state.pull("w", np.array([4, 0])).tolist() == [51, 51]
 
 
+@pytest.mark.parametrize("point", [None, *POINTS])
+def test_an_exchange_is_a_push_and_a_pull_and_is_taken_in_once(sequenced, point, monkeypatch):
+    state, other = SequencedState(sequenced, 0), SequencedState(SharedTables.attach(sequenced.path), 1)
+    state.initialize("w", np.zeros((7, 2)))
+    own, base = state.pull("w"), state.pull("w")
+    own += np.arange(14.0).reshape(7, 2)
+    change = own.copy()
+    other.push("w", np.full((7, 2), 100.0))
+    if point is not None:
+        with monkeypatch.context() as patch:
+            patch.setattr(state, "push", lambda key: state.exchange(key, own.copy(), base.copy()))
+            push_killed_at(state, point, monkeypatch, "w")
+        state._sequence = 0  # as a new host of the worker begins
+    state.exchange("w", own, base)
+    np.testing.assert_array_equal(own, change + 100)
+    np.testing.assert_array_equal(base, own)
+    np.testing.assert_array_equal(other.pull("w"), own)
+    other.push("w", np.ones((7, 2)))
+    own += 1
+    state.exchange("w", own, base)
+    np.testing.assert_array_equal(other.pull("w"), change + 102)
+    with pytest.raises(Misuse, match="no copy of the table"):
+        state.exchange("w", own[:3], base)
+    state.initialize("g", 0.0, aggregate="sgd")
+    with pytest.raises(Misuse, match="Use a table that adds"):
+        state.exchange("g", np.zeros(()), np.zeros(()))
+    other.tables.close()
+
+
+def test_an_exchange_in_place_adds_what_changed(tmp_path):
+    with SharedTables.create(workers=1, sequenced=False, directory=tmp_path) as tables:
+        state = InPlaceState(tables)
+        state.initialize("w", np.zeros(5))
+        own, base = state.pull("w"), state.pull("w")
+        own += 2
+        state.push("w", np.ones(5))
+        state.exchange("w", own, base)
+        assert own.tolist() == base.tolist() == state.pull("w").tolist() == [3] * 5
+
+
 def test_misuse_is_told(tmp_path, sequenced):
     state = SequencedState(sequenced, 0)
     state.initialize("w", np.zeros((4, 2)))

@@ -122,28 +122,33 @@ class Packer:
                 return None
             self._pieces[slot], self._parts[2 * slot + 1] = [piece], piece
             return piece
-        known = {id(each): place for place, each in enumerate(before)} if isinstance(before, tuple) else {}
-        places: dict[bytes, int] | None = None
-        pieces: _Pieces = []
-        change: list[Any] = []
-        for each in value:
-            place = known.get(id(each))
+        old_is_tuple = isinstance(before, tuple)
+        if not old_is_tuple:
+            before, old = (), []
+        # What leads and what trails is mostly the same; only the middle is looked at more closely.
+        most = min(len(before), len(value))
+        head = 0
+        while head < most and value[head] is before[head]:
+            head += 1
+        trail = 0
+        while trail < most - head and value[-1 - trail] is before[-1 - trail]:
+            trail += 1
+        pieces: _Pieces = old[:head]
+        change: list[Any] = [[0, head]] if head else []
+        middle = value[head : len(value) - trail]
+        places = {text: at for at, text in enumerate(old)} if middle else {}
+        for each in middle:
+            piece = _encode(each)
+            pieces.append(piece)
+            place = places.get(piece)
             if place is None:
-                piece = _encode(each)
-                if places is None:
-                    places = {text: at for at, text in enumerate(old)} if known else {}
-                place = places.get(piece)
-            if place is None:
-                pieces.append(piece)
                 change.append(piece)
-                continue
-            pieces.append(old[place])
-            last = change[-1] if change else None
-            if isinstance(last, list) and last[0] + last[1] == place:
-                last[1] += 1
             else:
-                change.append([place, 1])
-        if isinstance(before, tuple) and pieces == old:
+                _extend(change, place, 1)
+        if trail:
+            pieces += old[len(old) - trail :]
+            _extend(change, len(old) - trail, trail)
+        if old_is_tuple and pieces == old:
             return None
         self._pieces[slot] = pieces
         self._parts[2 * slot + 1] = b"[" + b",".join(pieces) + b"]"
@@ -188,6 +193,15 @@ class Unpacker:
                     raise LookupError(f"{start + count} pieces of {len(old)}")
                 pieces += old[start : start + count]
         return pieces
+
+
+def _extend(change: list[Any], start: int, count: int) -> None:
+    """Add a run of pieces of the view before, joined to the last run where it goes on."""
+    last = change[-1] if change else None
+    if isinstance(last, list) and last[0] + last[1] == start:
+        last[1] += count
+    else:
+        change.append([start, count])
 
 
 def _open(value: Any) -> bool:

@@ -22,8 +22,15 @@ import msgspec
 
 from tradewind.clock import wall
 from tradewind.control.delta import Packer
+from tradewind.control.journal_reading import (
+    APPLICATION,
+    ZERO,
+    Reading,
+    checked_rows,
+    connect,
+    require_journal,
+)
 from tradewind.control.loop import Outcome, moment_of
-from tradewind.control.journal_reading import APPLICATION, ZERO, Reading, checked_rows, connect, require_journal
 from tradewind.control.records import FORMAT, Header, Sample, next_digest
 from tradewind.errors import Corrupt, Misuse
 from tradewind.market.charges import Invoice

@@ -33,7 +33,7 @@ _SMALL = 100_000
 """Weights that are folded back at once, not when the model is asked for."""
 
 
-class _Linear(BaseEstimator):  # type: ignore[misc]
+class _Linear(BaseEstimator):
     """What the classifier and the regressor share."""
 
     def _learner(self, loss: str | Sequence[str], task: str) -> LinearLearner:
@@ -52,7 +52,7 @@ class _Linear(BaseEstimator):  # type: ignore[misc]
         )
 
     def _rows(self, X: Any, **how: Any) -> tuple[Any, Batch]:
-        """What scikit-learn makes of `X`, and it as a batch; many rows to `fit` are checked while learning."""
+        """Labels and a batch, checked by scikit-learn; many rows for `fit` are checked while learning."""
         if how.pop("later", False) and getattr(X, "shape", (0,))[0] > _FEW:
             how["ensure_all_finite"] = False
         found = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **how)
@@ -216,10 +216,10 @@ class _Linear(BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-class LinearClassifier(ClassifierMixin, _Linear):  # type: ignore[misc]
+class LinearClassifier(ClassifierMixin, _Linear):
     """Linear classification by adaptive steps, row by row.
 
-    Two classes by `logistic` (the usual one) or `hinge`, or any loss of values on -1 and 1; more by `softmax`.
+    Two classes by `logistic` (the usual one), `hinge`, or any loss of values on -1 and 1; more by `softmax`.
     `loss="auto"` takes logistic or softmax. The parameters are those of `LinearLearner` and:
 
     Args:
@@ -364,7 +364,7 @@ class LinearClassifier(ClassifierMixin, _Linear):  # type: ignore[misc]
         return np.asarray(weights * factors[np.searchsorted(classes, labels)])
 
 
-class LinearRegressor(RegressorMixin, _Linear):  # type: ignore[misc]
+class LinearRegressor(RegressorMixin, _Linear):
     """Linear regression by adaptive steps, row by row.
 
     `loss` is `squared`, `absolute`, `eps_insensitive_absolute`, `eps_insensitive_squared`, `quantile` or

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -60,10 +60,10 @@ class LinearLearner:
         rate: the learning rate, or several; None is the optimizer's usual one.
         l1, l2: weight decays, or several of each. A feature decays when a batch has it.
         optimizer: `adagrad`, `adam`, `sgd`, `ftrl`, or `auto`.
-        schedule: whether the steps of `sgd` shrink as rows are read; the other optimizers see to it themselves.
+        schedule: whether the steps of `sgd` shrink as rows are read; the others see to it themselves.
         classes: all labels that occur, where the first rows may not show them.
         positive_weight: how many times a positive row counts, `balanced`, or `auto` for a pack of both.
-        num_models: size of the pack; None is the grid of the settings given, `auto` tries close ones as well.
+        num_models: size of the pack; None is the grid of the settings given, `auto` adds close ones.
         normalize_data: scale features by the first `sample_size` rows; undone in the model.
         normalize_label: the same for a regression's labels; `auto` does it.
         unbias: shift dense features to mean zero; `auto` does it.
@@ -251,8 +251,8 @@ class LinearLearner:
     def finalize(self, state: State, **config: Any) -> LinearModel:
         """One model of the pack, for raw features and labels.
 
-        `model` names it by number. Otherwise the pack's best is taken: by `criterion` on the rows of the Batch
-        `validation`, or without them by the loss while learning among those that share the first one's loss.
+        `model` names it by number. Otherwise the pack's best is taken: by `criterion` on the rows of the
+        Batch `validation`, or without them by the loss while learning, among those of the first one's kind.
         `threshold` sets that of two classes; else it is calibrated on `validation` where the criterion asks.
         `f_beta`, `target_precision` and `target_recall` may be given anew.
         """
@@ -262,7 +262,7 @@ class LinearLearner:
         for name in config:
             if name not in known:
                 raise Misuse(f"finalize takes no {name!r}", field=name, fix=suggestion(name, known))
-        plan, pack, scaling, classes = self._recalled(state)
+        _, pack, scaling, classes = self._recalled(state)
         weights = np.asarray(state.pull(WEIGHTS))
         running = np.asarray(state.pull(LOSSES), np.float64)
         seen = float(state.pull(PROGRESS)[1])
@@ -422,7 +422,7 @@ class LinearLearner:
         total: float,
         step: float,
     ) -> None:
-        """Make a sum of gradients what the state wants: their mean, with the decay of the features touched."""
+        """Make a sum of gradients what the state wants: their mean, with the decay of those touched."""
         slopes *= np.float32(step / total if total > 0 else 0.0)
         if self.aggregate != "ftrl":
             l1, l2 = pack.per_column(pack.l1), pack.per_column(pack.l2)

@@ -79,7 +79,7 @@ def slope(code: Any, parameter: Any, y: Any, z: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def loss_of(code: Any, parameter: Any, y: Any, z: Any) -> float:
+def loss_of(code: Any, parameter: Any, y: Any, z: Any) -> Any:
     """The loss of one label and one score, in float64."""
     y, z = float(y), float(z)
     if code == 0:
@@ -116,7 +116,10 @@ def code_of(loss: str) -> int:
 
 
 def losses(loss: str, parameter: float, labels: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
-    """The loss of each row: labels (n,) as -1 and 1, numbers, or for softmax class numbers with scores (n, k)."""
+    """The loss of each row; labels (n,) are -1 and 1 or numbers, scores (n,).
+
+    Under softmax labels are class numbers and scores (n, k).
+    """
     if loss == "softmax":
         scores = np.asarray(scores, np.float64)
         top = scores.max(axis=1)

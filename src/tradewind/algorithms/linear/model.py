@@ -141,8 +141,11 @@ class LinearModel:
             own = likely[np.arange(len(numbers)), numbers]
             return float(np.average((likely > own[:, None]).sum(axis=1) < k, weights=weights))
         if not two and metric == "macro_f_beta":
-            each = [metrics.counts(numbers == c, chosen == c, weights)[:3] for c in range(likely.shape[1])]
-            return float(np.mean([metrics.f_beta(*found, beta) for found in each]))
+            found = []
+            for c in range(likely.shape[1]):
+                right, wrong, missed, _ = metrics.counts(numbers == c, chosen == c, weights)
+                found.append(metrics.f_beta(right, wrong, missed, beta))
+            return float(np.mean(found))
         right, wrong, missed, _ = metrics.counts(numbers == 1, chosen == 1, weights)
         if two and metric == "auc":
             return metrics.auc(numbers == 1, scores, weights)
@@ -157,8 +160,8 @@ class LinearModel:
                 numbers == 1, likely, metric, weights=weights, beta=beta,
                 target_precision=target_precision, target_recall=target_recall,
             )[1]  # fmt: skip
-        own = metrics.TWO_CLASSES if two else metrics.MORE_CLASSES
-        raise _unknown(metric, [*metrics.CLASSIFICATION, *own])
+        others = metrics.TWO_CLASSES if two else metrics.MORE_CLASSES
+        raise _unknown(metric, [*metrics.CLASSIFICATION, *others])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """`weights`, `bias` and, for a classification with numeric labels, `classes`."""

@@ -17,17 +17,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from tradewind.algorithms.linear import vectors
 from tradewind.algorithms.linear.losses import exp32, losses, slope
 from tradewind.algorithms.linear.packing import Pack
 from tradewind.algorithms.linear.scaling import Scaling
-from tradewind.algorithms.linear.vectors import (
-    LANES,
-    pack_fetch,
-    pack_score,
-    pack_step,
-    row_score,
-    row_step,
-)
 
 RATE = 0.15
 """The usual learning rate here."""
@@ -37,6 +30,14 @@ _CACHED = 1 << 18
 
 _TOGETHER = 7
 """Factors of at most 1 + e**88 whose product a float64 holds."""
+
+LANES = vectors.LANES
+# Any: numba hands an intrinsic its first argument itself
+row_score: Any = vectors.row_score
+row_step: Any = vectors.row_step
+pack_score: Any = vectors.pack_score
+pack_step: Any = vectors.pack_step
+pack_fetch: Any = vectors.pack_fetch
 
 _F = np.float32
 _HUGE = _F(3.0e38)

@@ -89,7 +89,7 @@ class Pack:
     """The settings of a pack as arrays, one element a model."""
 
     def __init__(self, models: Sequence[Candidate], outputs: int, balanced: float) -> None:
-        """`outputs` scores a model (the classes under softmax, else 1); `balanced` is what that weight means."""
+        """A model has `outputs` scores: the classes under softmax, else 1; `balanced` is that weight."""
         self.models = tuple(models)
         self.outputs, self.balanced = outputs, balanced
         self.codes: NDArray[np.int64] = np.array([code_of(each.loss) for each in models], np.int64)

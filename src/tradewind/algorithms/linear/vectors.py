@@ -13,8 +13,10 @@ from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils as _untyped
 from numba.extending import intrinsic
+
+cgutils: Any = _untyped
 
 LANES = 8
 """Floats worked on at a time: one register of AVX2. Wider ones run no faster here and waste a row's rest."""
@@ -73,7 +75,7 @@ def _masked(build: Any, place: Any, left: Any, instead: Any, kind: Any, name: st
 
 
 def _rows(build: Any, indices: Any, first: Any, left: Any, trash: Any) -> tuple[list[Any], Any]:
-    """The table rows of eight non-zeros from `first` on, one by one and as a vector; `trash` beyond `left`."""
+    """The table rows of eight non-zeros from `first` on, one by one and as a vector; `trash` beyond."""
     place = _at(build, indices, first, _INTS)
     beyond = None if left is None else _splat(build, build.trunc(trash, _I32), _INTS)
     together = _masked(build, place, left, beyond, _INTS, f"v{LANES}i32")
@@ -117,7 +119,7 @@ def _chunks(build: Any, start: Any, stop: Any, body: Callable[[Any, Any, Any], N
         body(build.add(start, offset), offset, left)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def row_score(
     typing: Any, table: Any, indices: Any, values: Any, inverse: Any, bound: Any, start: Any, stop: Any,
     held_w: Any, held_g: Any, held_x: Any,
@@ -125,8 +127,8 @@ def row_score(
     """The sum of weight times scaled value over a row's non-zeros, `start` to `stop`.
 
     `table` (d + 1, 2) float32 holds weight and accumulator, its last row is scratch; values in columns below
-    `bound` are multiplied by `inverse` (d + 1,), which ends in a one. Weights, accumulators and scaled values are left in the three
-    buffers, a multiple of eight long.
+    `bound` are multiplied by `inverse` (d + 1,), which ends in a one. Weights, accumulators and scaled values
+    are left in the three buffers, a multiple of eight long.
     """
     signature = types.float32(
         table, indices, values, inverse, types.intp, types.intp, types.intp, held_w, held_g, held_x
@@ -180,7 +182,7 @@ def row_score(
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def row_step(
     typing: Any, table: Any, indices: Any, start: Any, stop: Any,
     held_w: Any, held_g: Any, held_x: Any, slope: Any, rate: Any, l1: Any, l2: Any,
@@ -236,7 +238,7 @@ def _columns(build: Any, width: Any, body: Callable[[Any], None]) -> None:
         body(build.shl(loop.index, _I64(_SHIFT)))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def pack_score(typing: Any, table: Any, row: Any, x: Any, sums: Any, lane: Any) -> Any:
     """`sums[lane] += table[row, 0] * x` for all columns, a multiple of eight of them.
 
@@ -262,7 +264,7 @@ def pack_score(typing: Any, table: Any, row: Any, x: Any, sums: Any, lane: Any) 
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def pack_step(
     typing: Any, table: Any, row: Any, x: Any, slopes: Any, rates: Any, l1: Any, l2: Any, decays: Any
 ) -> Any:
@@ -304,7 +306,7 @@ def pack_step(
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def pack_fetch(typing: Any, table: Any, row: Any) -> Any:
     """Ask for a row of `table` (d + 1, 2, columns) to be brought into the cache."""
     signature = types.void(table, types.intp)

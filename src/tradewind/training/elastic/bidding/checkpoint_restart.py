@@ -85,7 +85,8 @@ class CheckpointRestart:
         terms = "on spot" if spot else "on demand"
         reason = (
             f"{offered.they_go(number)} to {best.offer.pool} {terms} at {best.offer.price.per_hour:.4f} "
-            f"USD an hour, {going} leave; it goes on from the last checkpoint (one every {self.interval:.0f} s)."
+            f"USD an hour, {going} leave; it goes on from the last checkpoint (one every "
+            f"{self.interval:.0f} s)."
         )
         watch = () if spot else self._watch(view, ask, True)
         return Decision(tuple(actions), reason, view.market.now + offered.RETRY, watch)

@@ -25,7 +25,8 @@ from tradewind.training.view import Goal, TrainingView
 WORKERS = 4
 PINNED = [
     "00:30 The servers go to p2.xlarge@us-east-1a at 0.9000 USD an hour. 3 workers go to "
-    "p2.xlarge@us-east-1e on spot at 0.3759 USD an hour. 1 worker goes to p2.xlarge@us-east-1d on spot at 0.3764 USD an hour.",
+    "p2.xlarge@us-east-1e on spot at 0.3759 USD an hour. 1 worker goes to p2.xlarge@us-east-1d on spot at "
+    "0.3764 USD an hour.",
     "00:52 1 worker goes to p2.xlarge@us-east-1d on spot at 0.3764 USD an hour.",
     "00:57 1 worker goes to p2.xlarge@us-east-1e on spot at 0.3759 USD an hour.",
     "01:43 1 worker goes to p2.xlarge@us-east-1d on spot at 0.3764 USD an hour.",
