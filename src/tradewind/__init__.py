@@ -15,6 +15,7 @@ _HOMES = {
     "TradewindError": "tradewind.errors",
     "Misuse": "tradewind.errors",
     "train": "tradewind.session.train",
+    "learn_on": "tradewind.session.train",
     "resume": "tradewind.session.train",
     "estimate": "tradewind.session.train",
     "local": "tradewind.session.train",

@@ -149,7 +149,7 @@ class World:
         self.warned: dict[LeaseId, int] = {}
         self.hosts: dict[int, Host] = {}
         self.threads: list[Host] = []
-        self.servers_lost = 0
+        self.servers_lost = self.started = 0
 
     def part(self, worker: int) -> Any:
         return DATA.part(worker, self.job.parts, self.job.batch, self.job.epochs, self.job.seed)
@@ -163,7 +163,7 @@ class World:
         """Until all parts are learned; the engine as it then is."""
         agenda, after = list(events), 0
         try:
-            for _ in range(50_000):
+            for _ in range(30_000):
                 if self.server.engine.finished:
                     return self.server.engine
                 after += 1
@@ -201,6 +201,7 @@ class World:
                 if host is None or host.done or host.instance != instance:
                     # The former host, where there is one, finds out that it was replaced.
                     self.hosts[worker] = fresh = Host(self, worker, instance)
+                    self.started += 1
                     self.threads.append(fresh)
 
     def _happen(self, what: str, whom: int) -> None:
@@ -254,7 +255,7 @@ class World:
                 self._lose(instance)
             else:
                 self.warned[instance] = left - 1
-        if not self.instances and self.chance.random() < 0.05:
+        if len(self.instances) == len(self.warned) and self.chance.random() < 0.05:
             self._join()  # a revoked market comes back
 
     def _join(self) -> None:
@@ -318,7 +319,7 @@ def events(kinds: tuple[str, ...]) -> st.SearchStrategy[list[tuple[int, str, int
     return st.lists(each, max_size=10)
 
 
-quickly = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quickly = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 seeds, sizes = st.integers(0, 2**32), st.integers(1, 5)
 optimizers = pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
 
@@ -331,9 +332,8 @@ def test_warned_evictions_lose_nothing_and_change_no_bit(optimizer, seed, instan
     world = World(job_of(optimizer), seed, instances)
     engine = world.run(schedule)
     assert arrays_of(engine) == undisturbed(optimizer)
-    if not any(what == "join" for _, what, _ in schedule):
-        # Where nobody is moved for balance, no batch is begun twice: what was in hand was ended first.
-        assert world.algorithm.batches == total()
+    # Whoever is relieved in the middle of a batch leaves that batch, and no more, to be done again.
+    assert total() <= world.algorithm.batches <= total() + world.started - PARTS
     assert engine.counts[Receipt.APPLIED] == total() * 3
 
 

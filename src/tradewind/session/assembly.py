@@ -85,7 +85,7 @@ def goal_of(spec: TrainSpec, start: float) -> Goal:
     )
     state = Demand(
         resources=Resources(vcpus=spec.state.vcpus, memory_gib=spec.state.memory_gib),
-        count=1,
+        count=0 if spec.policy.name == CheckpointRestart.name else 1,
         deadline=deadline,
         instance_types=spec.state.instance_types,
     )

@@ -26,7 +26,7 @@ from tradewind.session.assembly import goal_of, job_of, market_of, material_of
 from tradewind.session.report.data import ComparisonRow
 from tradewind.session.report.page import write_page
 from tradewind.session.report.reading import JOURNAL, RunResult, report_data
-from tradewind.session.spec import TrainSpec, read_spec
+from tradewind.session.spec import PolicySpec, TrainSpec, read_spec
 from tradewind.session.stretch import REPORT, SNAPSHOTS, Observer, Trained, model_of
 from tradewind.session.train import train
 from tradewind.state.snapshot import Snapshot, snapshot_of
@@ -119,8 +119,9 @@ def _measured(directory: Path, ours: Trained) -> tuple[Progress, float]:
 
 def _simulated(spec: TrainSpec, policy: AnyPolicy, measured: Progress) -> controller.Result:
     """The same job under another policy, in virtual time."""
+    named = msgspec.structs.replace(spec, policy=PolicySpec(name=policy.name), budget=None)
     market, start = market_of(spec.provider)
-    goal = msgspec.structs.replace(goal_of(spec, start), budget=None)
+    goal = goal_of(named, start)
     work = ModelledWork(
         measured.total,
         measured.rate,

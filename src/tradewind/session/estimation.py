@@ -35,7 +35,7 @@ from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRest
 from tradewind.training.job import Job
 from tradewind.training.state_host import fresh_state
 from tradewind.training.view import Goal
-from tradewind.training.worker import Leaving, learn
+from tradewind.training.worker import Leaving, learn, part_of
 
 MEASURED = 0.5
 """Seconds of the wall's time that batches are measured for."""
@@ -114,7 +114,7 @@ def measure(job: Job, algorithm: Algorithm, data: DataSet, workers: int) -> Inte
     not. The state that this learns is thrown away. Small data is read again until there is enough to measure.
     """
     alone = msgspec.structs.replace(job, parts=1, epochs=job.epochs + WARM_UP + 10)
-    timed = _Timed(data.part(0, 1, job.batch, alone.epochs, job.seed), MEASURED)
+    timed = _Timed(part_of(alone, data, 0), MEASURED)
     with TemporaryDirectory(prefix="tw-") as folder:
         listener = ZeroMQListener(f"ipc://{Path(folder, 'measure')}")
         over = threading.Event()

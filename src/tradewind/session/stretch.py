@@ -25,6 +25,7 @@ from tradewind.data.streamed import StreamedData
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse, TradewindError, Unaffordable
 from tradewind.market.leases import Lease
+from tradewind.market.views import View
 from tradewind.providers.interface import Provider
 from tradewind.providers.local import LocalProvider
 from tradewind.providers.simulated import SimulatedProvider
@@ -44,6 +45,7 @@ from tradewind.state.transport.inprocess import InProcess
 from tradewind.training.elastic import controller
 from tradewind.training.elastic.bidding.candidates import fits
 from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
+from tradewind.training.elastic.feasibility import require_feasible
 from tradewind.training.elastic.modelled_work import MODEL as MODELLED
 from tradewind.training.elastic.modelled_work import ModelledWork
 from tradewind.training.elastic.process_work import ProcessWork
@@ -51,7 +53,8 @@ from tradewind.training.elastic.served_state import ServedState
 from tradewind.training.elastic.work import Work
 from tradewind.training.in_process import learn_here
 from tradewind.training.state_host import check_continues, fresh_state
-from tradewind.training.view import TrainingView
+from tradewind.training.view import Progress, TrainingView
+from tradewind.training.worker import part_of
 
 SPEC, SNAPSHOTS, MODEL, REPORT, DATA = "spec.json", "snapshots", "model", "report.html", "data.safetensors"
 """What a run's folder holds, beside its journal."""
@@ -158,6 +161,11 @@ class Stretch:
         row_seconds = measure(self.job, self.material.algorithm, self.material.train, spec.workers.count)
         self.speed = speed_of(spec, row_seconds)
         rows = rows_of(self.job, self.material.train)
+        offers = self.market.offers(self.start)
+        rates = sorted(self.speed.rate(offer) for offer in offers if fits(offer, goal.workers))
+        rate = rates[len(rates) // 2] if rates else 0.0
+        self.progress = Progress(0.0, rows, 0.0, rate, self.market.boot)
+        require_feasible(TrainingView(View(self.start, offers, ()), self.progress, goal))
         self.estimate = estimated(spec, self.market, goal, self.start, self.speed, rows)
 
     def _check_state(self) -> None:
@@ -297,11 +305,7 @@ class Stretch:
     def _work(self, sockets: Path) -> Work:
         assert self.material is not None
         job, train = self.job, self.material.train
-        total = rows_of(job, train)
-        offers = self.market.offers(self.start)
-        rates = [self.speed.rate(offer) for offer in offers if fits(offer, self.goal.workers)]
-        rate = sorted(rates)[len(rates) // 2]
-        startup = self.market.boot
+        total, rate, startup = self.progress.total, self.progress.rate, self.progress.startup
         if self.spec.provider.kind == "simulated":
             checkpoints = isinstance(self.policy, CheckpointRestart)
             return ModelledWork(
@@ -317,7 +321,7 @@ class Stretch:
                 else 0.0,
                 workers=self.spec.workers.count,
             )
-        parts = [train.part(each, job.parts, job.batch, job.epochs, job.seed) for each in range(job.parts)]
+        parts = [part_of(job, train, each) for each in range(job.parts)]
         snapshots = self.directory.absolute() / SNAPSHOTS
         address = f"ipc://{sockets / 'state'}"
         shares = self.spec.provider.cpu_shares

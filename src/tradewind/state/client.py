@@ -330,7 +330,6 @@ class StateClient:
             self._flush()
 
     def _everywhere(self, operation: says.Operation) -> None:
-        self._settle()
         for operations in self._operations:
             operations.append(operation)
 

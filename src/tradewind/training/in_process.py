@@ -16,7 +16,7 @@ from tradewind.state.messages import Forsake
 from tradewind.state.server import Server
 from tradewind.state.transport.inprocess import InProcess
 from tradewind.training.job import Job
-from tradewind.training.worker import learn
+from tradewind.training.worker import learn, part_of
 
 
 def learn_here(
@@ -30,8 +30,8 @@ def learn_here(
     problems: list[BaseException] = []
 
     def work(worker: int) -> None:
-        part = data.part(worker, job.parts, job.batch, job.epochs, job.seed)
         try:
+            part = part_of(job, data, worker)
             learn(algorithm, part, worker, hub.channel(), lambda: bool(problems) or leaving())
         except BaseException as problem:
             problems.append(problem)

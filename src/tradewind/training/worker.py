@@ -13,7 +13,7 @@ import msgspec
 
 from tradewind.algorithms.batch import Batch
 from tradewind.algorithms.interface import Algorithm
-from tradewind.data.interface import Part
+from tradewind.data.interface import DataSet, Part
 from tradewind.data.streams import open_data
 from tradewind.state.client import Ousted, RolledBack, StateClient
 from tradewind.state.transport.interface import Channel
@@ -30,9 +30,15 @@ def main(arguments: dict[str, Any], leaving: Callable[[], bool]) -> None:
     job = msgspec.convert(arguments["job"], Job)
     worker = int(arguments["worker"])
     data = open_data(**job.data, cache=arguments["cache"])
-    part = data.part(worker, job.parts, job.batch, job.epochs, job.seed)
+    part = part_of(job, data, worker)
     channel = ZeroMQChannel(arguments["address"])
     learn(build_algorithm(job.learner), part, worker, channel, leaving)
+
+
+def part_of(job: Job, data: DataSet, worker: int) -> Part:
+    """What a logical worker of the job reads; data that passes once is read as it comes, unshuffled."""
+    seed = None if data.rows is None else job.seed
+    return data.part(worker, job.parts, job.batch, job.epochs, seed)
 
 
 def learn(
