@@ -1,7 +1,8 @@
 """The threshold above which a probability means the positive class, chosen for a criterion.
 
 The criteria are those of SageMaker's linear learner (`binary_classifier_model_selection_criteria`). Of the
-thresholds that are equally good the one closest to one half is chosen.
+thresholds that are equally good the one closest to one half is chosen, and where that is the very score of a
+row that must stay below, the middle between it and the next score.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def calibrate(
     tied = np.flatnonzero(value >= best - 1e-12)
     low, high = thresholds[tied, 0], thresholds[tied, 1]
     nearest = np.clip(0.5, low, high)
-    # an interval is open below: nothing at `low` itself may be chosen with it
+    # an interval is open below; where `low` is closest to one half, its middle keeps clear of both ends
     middle = np.where(nearest > low, nearest, (low + high) / 2)
     middle = np.where(middle > low, middle, high)
     return float(middle[np.argmin(np.abs(middle - 0.5))]), float(max(best, 0.0))
@@ -86,7 +87,7 @@ def calibrate(
 
 def _between(distinct: NDArray[np.float64]) -> NDArray[np.float64]:
     """For each count of distinct scores chosen, from none, the bounds (low, high] of the thresholds."""
-    high = np.concatenate([[max(1.0, distinct[0]) + 1.0], distinct])
+    high = np.concatenate([[max(1.0, distinct[0]) + 1e-6], distinct])
     low = np.concatenate([distinct, [min(0.0, distinct[-1]) - 1.0]])
     return np.stack([low, high], axis=1)
 
