@@ -27,13 +27,12 @@ from pathlib import Path
 import numba
 import numpy as np
 import zmq
-from numba import njit
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from criteo_shaped import DENSE, Rows, log_loss, train_and_test
 from tradewind.algorithms.linear.losses import LOSSES
-from tradewind.algorithms.linear.minibatch import gradient
+from tradewind.algorithms.linear.minibatch import Distinct, gradient
 from tradewind.state.client import StateClient
 from tradewind.state.consistency import Asynchronous
 from tradewind.state.control import StateControl
@@ -46,42 +45,6 @@ AHEAD = 3
 """Batches whose weights are asked for before they are needed."""
 RATE = 0.1
 SEED = 7
-
-
-@njit(cache=True, nogil=True, boundscheck=False)
-def _distinct(indices, bits, before, rows, local):
-    """The distinct `indices`, ascending, in `rows`; each one's place among them in `local`; their number.
-
-    A bit a feature instead of a sort: 2^19 bits and the counts before each word stay in the core's own cache.
-    """
-    one = np.uint64(1)
-    for i in range(indices.shape[0]):
-        feature = np.uint64(indices[i])
-        bits[feature >> np.uint64(6)] |= one << (feature & np.uint64(63))
-    count = 0
-    for w in range(bits.shape[0]):
-        before[w] = count
-        word = bits[w]
-        while word:
-            lowest = word & (~word + one)
-            rows[count] = 64 * w + _ones(lowest - one)
-            count += 1
-            word ^= lowest
-    for i in range(indices.shape[0]):
-        feature = np.uint64(indices[i])
-        w = feature >> np.uint64(6)
-        local[i] = before[w] + _ones(bits[w] & ((one << (feature & np.uint64(63))) - one))
-    bits[:] = 0
-    return count
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _ones(x):
-    """How many bits are set."""
-    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
 def run_server(address: str) -> None:
@@ -100,8 +63,7 @@ def scaled(rows: Rows) -> Rows:
 
 def one_pass(client: StateClient, data: Rows) -> None:
     """Learn from every row once."""
-    words = data.features // 64 + 1
-    bits, before = np.zeros(words, np.uint64), np.zeros(words, np.int32)
+    distinct, bias = Distinct(data.features), np.array([data.features])
     codes, parameters = np.array([LOSSES["logistic"]]), np.zeros(1, np.float32)
     signs = (2 * data.labels - 1).astype(np.float32)
     ones, once = np.ones(BATCH, np.float32), np.ones(1, np.float32)
@@ -110,10 +72,8 @@ def one_pass(client: StateClient, data: Rows) -> None:
 
     def rows_of(start: int) -> tuple[np.ndarray, np.ndarray]:
         first, last = data.indptr[start], data.indptr[min(start + BATCH, len(data))]
-        rows, local = np.empty(last - first + 1, np.int64), np.empty(last - first, np.int32)
-        count = _distinct(data.indices[first:last], bits, before, rows, local)
-        rows[count] = data.features  # the bias
-        return rows[: count + 1], local
+        rows, local = distinct(data.indices[first:last])
+        return np.concatenate((rows, bias)), local
 
     upcoming = deque(rows_of(start) for start in starts[:AHEAD])
     for rows, _ in upcoming:
@@ -135,8 +95,13 @@ def one_pass(client: StateClient, data: Rows) -> None:
             client.prefetch("weights", upcoming[-1][0])
 
 
-def run_worker(address: str, rows: int, answers: mp.Queue) -> None:
-    """A worker's whole life: seconds, its CPU seconds, samples, test log-loss, a constant's log-loss."""
+def cpu_seconds(process: int) -> float:
+    """What a process has used of its processors, all threads (Linux: its clock's number is made of its own)."""
+    return time.clock_gettime(~process << 3 | 2)
+
+
+def run_worker(address: str, rows: int, server: int, answers: mp.Queue) -> None:
+    """A worker's whole life: seconds, CPU seconds here and there, samples, test log-loss, a constant's."""
     train, test = train_and_test(rows, seed=SEED)
     train, test = scaled(train), scaled(test)
     client = StateClient([ZeroMQChannel(address)], 0)
@@ -160,17 +125,18 @@ def run_worker(address: str, rows: int, answers: mp.Queue) -> None:
 
     one_pass(Warm(), one_pass_of)
     client.pull("warm", few)
-    began, cpu = time.perf_counter(), time.process_time()
+    began, *cpu = time.perf_counter(), *map(cpu_seconds, (os.getpid(), server))
     one_pass(client, train)
     client.leave()
-    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    seconds = time.perf_counter() - began
+    cpu = [cpu_seconds(each) - before for each, before in zip((os.getpid(), server), cpu, strict=True)]
     weights = client.pull("weights")[:, 0].astype(np.float64)
     score = weights[-1] + (weights[test.indices] * test.values).reshape(len(test), -1).sum(axis=1)
     share = np.full(len(test), train.labels.mean())
     answers.put(
         (
             seconds,
-            cpu,
+            *cpu,
             len(train),
             log_loss(test.labels, 1 / (1 + np.exp(-score))),
             log_loss(test.labels, share),
@@ -179,15 +145,15 @@ def run_worker(address: str, rows: int, answers: mp.Queue) -> None:
     client.close()
 
 
-def one_round(rows: int) -> tuple[float, float, int, float, float]:
+def one_round(rows: int) -> tuple[float, float, float, int, float, float]:
     """Fresh processes, one pass."""
     spawn = mp.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         address = f"ipc://{folder}/state"
         answers = spawn.Queue()
         server = spawn.Process(target=run_server, args=(address,))
-        worker = spawn.Process(target=run_worker, args=(address, rows, answers))
         server.start()
+        worker = spawn.Process(target=run_worker, args=(address, rows, server.pid, answers))
         worker.start()
         try:
             answer = answers.get(timeout=120)
@@ -214,18 +180,16 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ", end="")
     print(f"numpy {np.__version__}, numba {numba.__version__}, pyzmq {zmq.__version__}, seed {SEED}")
     print(f"{rows * 5 // 6} rows to learn from, 2^19 features, 39 non-zeros a row, minibatch {BATCH}")
-    print("round  seconds worker CPU  samples/s test log-loss  constant")
+    print("round  seconds  worker CPU  server CPU  samples/s  test log-loss  constant")
     rates, losses = [], []
     for number in range(-1, max(5, options.rounds)):
-        seconds, cpu, samples, loss, trivial = one_round(rows)
+        seconds, here, there, samples, loss, trivial = one_round(rows)
         if number < 0:
             continue  # the first starts the compiler's cache
         rates.append(samples / seconds)
         losses.append(loss)
-        row = (
-            f"{number + 1:>5} {seconds:>8.3f} {cpu:>10.3f} {rates[-1]:>10,.0f} {loss:>13.4f} {trivial:>9.4f}"
-        )
-        print(row, flush=True)
+        row = f"{number + 1:>5} {seconds:>8.3f} {here:>11.3f} {there:>11.3f} {rates[-1]:>10,.0f}"
+        print(f"{row} {loss:>14.4f} {trivial:>9.4f}", flush=True)
     rate = statistics.median(rates)
     print(f"median {rate:,.0f} samples/s, load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     figures = {"samples_per_s": round(rate), "test_logloss": round(statistics.median(losses), 4)}

@@ -94,9 +94,8 @@ def test_a_row_that_counts_twice_is_a_row_given_twice():
     X, y = click_rows(500)
     counts = np.random.default_rng(1).integers(0, 4, 500)
     weighted = LinearClassifier(random_state=0).fit(X, y, sample_weight=counts)
-    repeated = LinearClassifier(random_state=0).fit(
-        X[np.repeat(np.arange(500), counts)], np.repeat(y, counts)
-    )
+    again = np.repeat(np.arange(500), counts)
+    repeated = LinearClassifier(random_state=0).fit(X[again], y[again])
     assert weighted.coef_.tobytes() == repeated.coef_.tobytes()
 
 
@@ -183,8 +182,10 @@ def test_a_fitted_learner_travels():
 
 
 def test_wide_rows_make_their_model_when_asked():
-    X, y = click_rows(11_000, 200_000)
+    narrow, y = click_rows(11_000)
+    X = csr_matrix((narrow.data, narrow.indices * 600, narrow.indptr), shape=(11_000, 200_000))
     learner = LinearClassifier(epochs=1).fit(X, y)
+    assert learner.score(X, y) > 0.7
     assert learner.coef_.shape == (1, 200_000)
     assert learner.model_.features == 200_000
 
@@ -195,7 +196,7 @@ def test_bad_values_are_refused_and_nothing_is_learned(n, value):
     X, y = click_rows(n)
     X.data[len(X.data) // 2] = value
     learner = LinearClassifier()
-    with pytest.raises(ValueError, match="NaN|infinity"):
+    with pytest.raises(ValueError, match=r"NaN|infinity"):
         learner.fit(X, y)
     assert not hasattr(learner, "coef_")
 
@@ -212,7 +213,7 @@ def test_bad_labels_columns_and_settings_are_refused():
         LinearClassifier().partial_fit(X, y, classes=["no", "perhaps"])
     with pytest.raises(ValueError, match="first call"):
         LinearClassifier().partial_fit(X, y)
-    with pytest.raises(ValueError, match="every sample_weight is zero"):
+    with pytest.raises(ValueError, match="at least one non-zero"):
         LinearRegressor().fit(X, np.arange(500), sample_weight=np.zeros(500))
     with pytest.raises(Misuse, match="Use LinearClassifier"):
         LinearRegressor("logistic").fit(X, np.arange(500))

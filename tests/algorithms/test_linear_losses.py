@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from tradewind.algorithms.linear.losses import LOSSES, code_of, exp32, losses, probabilities, slope
-from tradewind.algorithms.linear.minibatch import distinct, gradient, softmax_gradient
+from tradewind.algorithms.linear.minibatch import Distinct, gradient, softmax_gradient
 from tradewind.errors import Misuse
 
 PARAMETERS = {
@@ -80,7 +80,7 @@ def sparse_rows(chance, n=40, d=12, k=4):
 def test_a_batch_gradient_of_mixed_losses_is_that_of_finite_differences():
     chance = np.random.default_rng(1)
     indptr, indices, values = sparse_rows(chance)
-    rows, local = distinct(indices, np.full(12, -1, np.int32))
+    rows, local = Distinct(12)(indices)
     names = ["logistic", "squared", "eps_insensitive_squared"]
     labels = np.where(chance.random(40) < 0.5, -1, 1).astype(np.float32)
     weights = chance.random(40).astype(np.float32)
@@ -111,7 +111,7 @@ def test_a_batch_gradient_of_mixed_losses_is_that_of_finite_differences():
 def test_a_batch_gradient_of_softmax_is_that_of_finite_differences():
     chance = np.random.default_rng(2)
     indptr, indices, values = sparse_rows(chance)
-    rows, local = distinct(indices, np.full(12, -1, np.int32))
+    rows, local = Distinct(12)(indices)
     labels = chance.integers(0, 3, 40).astype(np.float32)
     weights = np.ones(40, np.float32)
     matrix = chance.normal(size=(len(rows), 6)).astype(np.float32)
@@ -130,15 +130,6 @@ def test_a_batch_gradient_of_softmax_is_that_of_finite_differences():
         down[place] -= 0.01
         numeric = (run(up)[1] - run(down)[1])[place[1] // 3] / (float(up[place]) - float(down[place]))
         assert slopes[place] == pytest.approx(numeric, rel=5e-3, abs=5e-3)
-
-
-def test_distinct_finds_each_feature_once_and_leaves_its_scratch_clean():
-    place = np.full(50, -1, np.int32)
-    indices = np.array([7, 3, 7, 49, 0, 3], np.int32)
-    rows, local = distinct(indices, place)
-    assert rows.tolist() == [0, 3, 7, 49]
-    assert (rows[local] == indices).all()
-    assert (place == -1).all()
 
 
 def test_probabilities_of_each_kind():

@@ -102,7 +102,7 @@ def processes(run: Path) -> dict[str, int]:
 
 
 def kill(run: Path, kind: str, *, group: bool = False) -> bool:
-    """kill -9 of one task of a kind (`worker`, `state`, `prepare`), or of its whole lease; whether there was one."""
+    """kill -9 of one task of a kind (`worker`, `state`), or of its whole lease; whether there was one."""
     victims = [pid for name, pid in sorted(processes(run).items()) if name.startswith(kind)]
     if not victims:
         return False
@@ -122,7 +122,7 @@ class Mishaps:
     rounds more are done, which shows that the run has got over it.
     """
 
-    def __init__(self, folder: Path, mishaps: Sequence[Callable[[Path], bool]], rounds: int = 5) -> None:
+    def __init__(self, folder: Path, mishaps: Sequence[Callable[[Path], bool]], rounds: int = 3) -> None:
         self.folder, self.left, self.rounds = folder, list(mishaps), rounds
         self.due = 0.0
         self.samples: list[Sample] = []

@@ -13,8 +13,18 @@ from pathlib import Path
 import paced_learner
 import pytest
 from real_runs import (
-    HERE, Mishaps, kill, latest, learned, processes, set_pace, small_spec, undisturbed, write_prices, write_rows,
-)  # fmt: skip
+    HERE,
+    Mishaps,
+    kill,
+    latest,
+    learned,
+    processes,
+    set_pace,
+    small_spec,
+    undisturbed,
+    write_prices,
+    write_rows,
+)
 
 from tradewind import clock
 from tradewind.control.journal import Journal
@@ -24,7 +34,7 @@ from tradewind.session import stretch
 from tradewind.session.spec import spec_bytes
 from tradewind.session.train import resume, train
 
-SLOWLY = 0.02
+SLOWLY = 0.1
 """Seconds a batch."""
 
 
@@ -50,7 +60,7 @@ def endings(run: Path) -> list[Ending]:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
 def test_whatever_is_killed_no_bit_changes(folder, monkeypatch, optimizer) -> None:
-    """A worker, the state's server, a worker's whole lease, the state's; on instances whose clocks are wrong."""
+    """A worker, the state's server, a worker's lease, the state's; on instances whose clocks are wrong."""
     monkeypatch.setenv("PYTHONPATH", f"{HERE}{os.pathsep}{HERE / 'skewed'}")
     spec = small_spec(folder, learner={"kind": "paced_learner:PacedLearner", "optimizer": optimizer})
     expected = undisturbed(spec)
@@ -135,9 +145,10 @@ def test_all_markets_revoked_at_once_and_coming_back(folder, notice) -> None:
     assert learned(done.directory) == expected
 
 
-def test_a_revocation_while_everything_starts(folder) -> None:
-    """Before an instance has answered, and while it reads the data."""
-    write_prices(folder / "prices.csv", (0, 0.3), (10, 2.0), (30, 0.3), (130, 2.0), (150, 0.3))
+def test_revocations_while_everything_starts(folder) -> None:
+    """Before an instance has answered, and while it reads the data: spot lasts half a second at a time."""
+    changes = [(start + up, price) for start in range(0, 400, 40) for up, price in ((0, 0.3), (30, 2.0))]
+    write_prices(folder / "prices.csv", *changes, (400, 0.3))
     provider = {
         "kind": "local",
         "history": str(folder / "prices.csv"),

@@ -34,6 +34,37 @@ def test_a_batch_costs_one_message():
     assert client.pull("n") == 5
 
 
+def test_a_batch_whose_rows_were_asked_for_ahead_costs_one_message():
+    hub, client = hosted(Asynchronous())
+    sent = []
+    deliver = hub.deliver
+    hub.deliver = lambda channel, message: (sent.append(1), deliver(channel, message))
+    rows = [np.array([batch % 4]) for batch in range(6)]
+    client.prefetch("w", rows[0])
+    client.prefetch("w", rows[1])
+    for batch in client.draw(range(6)):
+        # batches 4 and 5 find what 0 and 1 pushed
+        assert (client.pull("w", rows[batch]) == (batch >= 4)).all()
+        client.push("w", np.ones((1, 2), np.float32), rows[batch])
+        if batch < 4:
+            client.prefetch("w", rows[batch + 2])
+    assert len(sent) == 6
+    client.leave()
+    assert client.pull("w").tolist() == [[2, 2], [2, 2], [1, 1], [1, 1]]
+
+
+def test_rows_may_be_changed_after_a_push_or_a_prefetch():
+    _, client = hosted(Asynchronous())
+    rows = np.array([1, 2])
+    client.push("w", np.ones((2, 2), np.float32), rows)
+    rows[:] = 0
+    assert client.pull("w")[:, 0].tolist() == [0, 1, 1, 0]
+    rows[:] = [2, 3]
+    client.prefetch("w", rows)
+    rows[:] = [0, 1]
+    assert client.pull("w", rows)[:, 0].tolist() == [0, 1]
+
+
 def test_what_was_pushed_may_be_changed_afterwards():
     _, client = hosted(Asynchronous())
     delta = np.ones((4, 2), np.float32)

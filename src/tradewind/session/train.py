@@ -81,8 +81,10 @@ def resume(run: str | Path, *, workers: int | None = None, console: Observer | N
         raise Misuse("it is done", source=str(run), fix="Use learn_on to learn from new data.")
     if workers is not None:
         spec = msgspec.structs.replace(spec, workers=msgspec.structs.replace(spec.workers, count=workers))
-    with Journal.read(directory / JOURNAL) as journal:
-        left_at = journal.summary().last
+    left_at = None
+    if (directory / JOURNAL).exists():  # an inline run has none, nor one that ended before its first decision
+        with Journal.read(directory / JOURNAL) as journal:
+            left_at = journal.summary().last
     record = index.resume(record.id)
     return Stretch(spec, directory, index, console, record=record, at=left_at).run()
 

@@ -23,7 +23,7 @@ from tradewind.state.codec import RAW, Buffer, Codec
 from tradewind.state.consistency import Asynchronous, BulkSynchronous, Consistency
 from tradewind.state.engine import layout_of
 from tradewind.state.link import Link, Ousted, Patience, RolledBack
-from tradewind.state.partition import Routing, partitions_of, range_bounds
+from tradewind.state.partition import Routing, check_rows, partitions_of, range_bounds
 from tradewind.state.stamp import Position
 from tradewind.state.table import Layout, Rows
 from tradewind.state.transport.interface import Channel
@@ -201,7 +201,7 @@ class StateClient:
             rows = self._rows(layout, rows)
         if self._ahead and rows is not None:
             first = self._ahead[0]
-            if first.key == key and (first.rows is rows or np.array_equal(first.rows, rows)):
+            if first.key == key and np.array_equal(first.rows, rows):
                 self._ahead.popleft()
                 return self._gathered(layout, rows, first.asked, self._answers(first.posted))
         if layout.sparse and rows is None:
@@ -431,6 +431,7 @@ class StateClient:
         return self._layouts[key]
 
     def _rows(self, layout: Layout, rows: ArrayLike) -> Rows:
+        """The rows, checked: a copy, since they may be sent later, and again."""
         given = np.asarray(rows)
         if given.ndim != 1 or (given.dtype.kind not in "iu" and given.size):
             raise Misuse(
@@ -439,15 +440,8 @@ class StateClient:
                 field="rows",
                 fix="Give whole numbers, shape (n,).",
             )
-        whole = np.ascontiguousarray(given, np.int64)
-        if len(whole) and (int(whole.min()) < 0 or int(whole.max()) >= layout.rows):
-            wrong = whole[(whole < 0) | (whole >= layout.rows)][0]
-            raise Misuse(
-                f"no row {wrong} in a table of {layout.rows}",
-                source=layout.key,
-                field="rows",
-                fix=f"Give rows from 0 to {layout.rows - 1}.",
-            )
+        whole = np.array(given, np.int64)
+        check_rows(whole, layout.rows, layout.key)
         return whole
 
     def _delta(self, layout: Layout, delta: ArrayLike, rows: Rows | None) -> NDArray[Any]:

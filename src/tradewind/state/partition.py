@@ -55,6 +55,26 @@ def range_bounds(rows: int, partitions: int) -> NDArray[np.int64]:
 
 
 @njit(cache=True, nogil=True)
+def _first_outside(rows: Any, count: Any) -> Any:
+    for i in range(rows.shape[0]):
+        if rows[i] < 0 or rows[i] >= count:
+            return i
+    return -1
+
+
+def check_rows(rows: NDArray[np.int64], count: int, key: str) -> None:
+    """Misuse, naming the table `key`, unless all `rows` lie from 0 to `count` - 1."""
+    at = _first_outside(rows, count)
+    if at >= 0:
+        raise Misuse(
+            f"no row {rows[at]} in a table of {count}",
+            source=key,
+            field="rows",
+            fix=f"Give rows from 0 to {count - 1}.",
+        )
+
+
+@njit(cache=True, nogil=True)
 def _hash_partitions(rows: Any, partitions: int, out: Any) -> None:
     for i in range(rows.shape[0]):
         # the finaliser of splitmix64: neighbouring rows spread evenly

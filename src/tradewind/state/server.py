@@ -20,6 +20,7 @@ from tradewind.state.codec import COMPACT, RAW, Buffer, Codec, Packed, agreed, p
 from tradewind.state.engine import Engine, Receipt, Update
 from tradewind.state.messages import Message, Reply, Request, header, request_of
 from tradewind.state.stamp import Stamp
+from tradewind.state.table import load_kernels
 from tradewind.state.transport.interface import Listener
 
 _EVERYTHING = msgspec.structs.replace(COMPACT, values="float16")
@@ -49,9 +50,13 @@ class _Refused(Exception):
 
 
 class Server:
-    """Answers requests from an engine; not for several threads at once."""
+    """Answers requests from an engine; not for several threads at once.
+
+    Made before the threads that use it, so that they find numba loaded.
+    """
 
     def __init__(self, engine: Engine, *, allowed: Codec = _EVERYTHING) -> None:
+        load_kernels()
         self.engine = engine
         self.stopped = False
         """Whether a controller asked to stop."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tradewind.algorithms.aggregation import aggregation_called, hyperparameters
 from tradewind.errors import Misuse
-from tradewind.state.partition import partitions_of, range_bounds
+from tradewind.state.partition import check_rows, partitions_of, range_bounds
 
 Rows = NDArray[np.int64]
 
@@ -78,6 +78,16 @@ def _slot_of(index: Any, row: Any) -> Any:
 def _find(index: Any, rows: Any, out: Any) -> None:
     for i in range(rows.shape[0]):
         out[i] = index[_slot_of(index, rows[i]), 1]
+
+
+def load_kernels() -> None:
+    """Have numba load itself, by a first call of a kernel; to be called before threads use a state.
+
+    That call imports some 200 of numba's modules, whichever kernel it is and compiled before or not; later
+    ones import nothing. An import that the garbage collector interrupts with another one fails with KeyError
+    (Python before 3.12, issue 87712), and the longer threads import at once, the likelier that is.
+    """
+    _find(np.full((2, 2), _EMPTY), np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 @njit(cache=True, nogil=True)
@@ -176,14 +186,7 @@ class Table:
         if rows is not None:
             if rows.dtype != np.int64 or rows.ndim != 1:
                 raise Misuse("rows must be int64 (n,)", source=layout.key, field="rows", fix="Convert them.")
-            if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= layout.rows):
-                wrong = rows[(rows < 0) | (rows >= layout.rows)][0]
-                raise Misuse(
-                    f"no row {wrong} in a table of {layout.rows}",
-                    source=layout.key,
-                    field="rows",
-                    fix=f"Give rows from 0 to {layout.rows - 1}.",
-                )
+            check_rows(rows, layout.rows, layout.key)
             if not self._all:
                 owners = partitions_of(rows, layout.rows, self._partitions, layout.sparse)
                 if not self._mine[owners].all():

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from tradewind.algorithms.interface import Algorithm
 from tradewind.data.interface import DataSet
+from tradewind.state.consistency import Asynchronous, Consistency
 from tradewind.state.engine import Engine
 from tradewind.state.link import Link, Patience
 from tradewind.state.messages import Forsake
@@ -28,11 +29,12 @@ def learn_here(
     """
     hub = InProcess(Server(engine))
     problems: list[BaseException] = []
+    asked = _Together(job.parts, engine.consistency, lambda: bool(problems) or leaving())
 
     def work(worker: int) -> None:
         try:
             part = part_of(job, data, worker)
-            learn(algorithm, part, worker, hub.channel(), lambda: bool(problems) or leaving())
+            learn(algorithm, part, worker, hub.channel(), lambda: asked(worker))
         except BaseException as problem:
             problems.append(problem)
             controller = Link(hub.channel(), Patience())
@@ -46,3 +48,26 @@ def learn_here(
         thread.join()
     if problems:
         raise problems[0]
+
+
+class _Together:
+    """Tells workers to leave after the same number of batches, where one waits for another.
+
+    Who left a batch earlier would leave the others waiting for it, and here nobody hosts it again.
+    """
+
+    def __init__(self, workers: int, consistency: Consistency, leaving: Callable[[], bool]) -> None:
+        self._leaving, self._alone = leaving, isinstance(consistency, Asynchronous)
+        self._begun = [0] * workers
+        self._last: int | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, worker: int) -> bool:
+        """Whether the worker, which is between two batches, is to leave; otherwise it begins another."""
+        with self._lock:
+            if self._last is None and self._leaving():
+                self._last = 0 if self._alone else max(self._begun)
+            if self._last is not None and self._begun[worker] >= self._last:
+                return True
+            self._begun[worker] += 1
+            return False

@@ -1,4 +1,4 @@
-"""Puts the clocks of every process that starts with this on its path an hour wrong, each by another amount."""
+"""Puts the clocks of every process that starts with this on its path wrong, by up to an hour."""
 
 import os
 import time

@@ -80,7 +80,8 @@ class _Linear(BaseEstimator):
         scaling, pack = self._online.scaling, self._online.pack
         if not self._plan.classifies:
             return np.asarray((targets - scaling.label_shift) / scaling.label_scale, np.float32)
-        return np.asarray(targets, np.float32) if pack.softmax else np.where(targets > 0, _ONE, -_ONE)
+        numbers = np.asarray(targets, np.float32)
+        return numbers if pack.softmax else numbers * np.float32(2) - np.float32(1)
 
     def _fit(
         self, learner: LinearLearner, batch: Batch, targets: NDArray[Any], weights: NDArray[Any] | None
@@ -108,8 +109,8 @@ class _Linear(BaseEstimator):
         held: Batch | None = None
         if self.validation_fraction:
             batch, targets, weights, held = _apart(batch, targets, weights, self.validation_fraction, order)
-        self._begin(learner, batch, targets)
         try:
+            self._begin(learner, batch, targets)
             self._curve, self._losses = fit(
                 self._online, batch, self._scaled(targets),
                 None if weights is None else weights.astype(np.float32),
@@ -117,7 +118,7 @@ class _Linear(BaseEstimator):
                 validate=None if held is None else lambda: self._validated(held),
             )  # fmt: skip
         except Misuse:
-            del self._online
+            self.__dict__.pop("_online", None)
             assert_all_finite(batch.matrix(), input_name="X")
             raise
         self.n_iter_ = len(self._curve)
@@ -277,7 +278,7 @@ class LinearClassifier(ClassifierMixin, _Linear):
         labels, batch = self._rows(X, y=y, later=True)
         labels = column_or_1d(labels, warn=True)
         assert_all_finite(labels, input_name="y")
-        self.classes_ = np.unique(labels)
+        self.classes_ = _classes(labels)
         check_classification_targets(self.classes_)
         learner = self._learner_for()
         weights = self._weights(batch, labels, sample_weight, self.classes_)
@@ -334,12 +335,12 @@ class LinearClassifier(ClassifierMixin, _Linear):
             loss = "logistic" if len(self.classes_) == 2 else "softmax"
         return self._learner(loss, "classification")
 
-    def _numbers(self, labels: NDArray[Any]) -> NDArray[np.float64]:
-        """The place of each label among the classes."""
+    def _numbers(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """The place of each label among the classes, as numbers or truth values."""
         if len(self.classes_) == 2:
             second = labels == self.classes_[1]
             if (second | (labels == self.classes_[0])).all():
-                return np.asarray(second, np.float64)
+                return second
         numbers = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
         if not np.array_equal(self.classes_[numbers], labels):
             unknown = np.setdiff1d(labels, self.classes_).tolist()
@@ -434,7 +435,13 @@ class LinearRegressor(RegressorMixin, _Linear):
         return self._learner(self.loss, "regression")
 
 
-_ONE = np.float32(1.0)
+def _classes(labels: NDArray[Any]) -> NDArray[Any]:
+    """The distinct labels, rising; without a sort where they are two numbers."""
+    if labels.dtype.kind in "iuf" and len(labels):
+        low, high = labels.min(), labels.max()
+        if low < high and ((labels == low) | (labels == high)).all():
+            return np.array([low, high], labels.dtype)
+    return np.asarray(np.unique(labels))
 
 
 def _sample_weights(sample_weight: Any, batch: Batch) -> NDArray[np.float64]:

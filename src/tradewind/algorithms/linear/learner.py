@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 
 from tradewind.algorithms.batch import Batch
 from tradewind.algorithms.interface import PROGRESS, State
+from tradewind.algorithms.linear.arguments import OPTIMIZERS, check_arguments, several
 from tradewind.algorithms.linear.calibration import calibrate, check_criterion
 from tradewind.algorithms.linear.labels import balanced_weights, class_numbers, classes_in, numeric
-from tradewind.algorithms.linear.losses import CLASSIFYING, code_of
+from tradewind.algorithms.linear.losses import CLASSIFYING
 from tradewind.algorithms.linear.metrics import LOWER_IS_BETTER
-from tradewind.algorithms.linear.minibatch import distinct, gradient, softmax_gradient
+from tradewind.algorithms.linear.minibatch import Distinct, gradient, softmax_gradient
 from tradewind.algorithms.linear.model import LinearModel
 from tradewind.algorithms.linear.packing import Candidate, Pack, candidates
+from tradewind.algorithms.linear.rows import as_rows, check_rows
 from tradewind.algorithms.linear.scaling import Scaling, measure
 from tradewind.errors import Misuse, suggestion
-
-OPTIMIZERS = {"adagrad": 0.3, "adam": 0.01, "sgd": 0.5, "ftrl": 0.3}
-"""Aggregations that take a gradient, and the learning rate where none is given."""
 
 _DECAY_ROWS = 100_000.0
 """Under the schedule the step of `sgd` has fallen to 0.7 after as many rows, then as their inverse root."""
@@ -118,7 +117,7 @@ class LinearLearner:
         self.target_precision, self.target_recall = target_precision, target_recall
         self.num_calibration_samples, self.sample_size = num_calibration_samples, sample_size
         self.initial_scale, self.seed = initial_scale, seed
-        self._check()
+        check_arguments(self)
         self.candidates = self._candidates()
 
     def parameters(self) -> dict[str, Any]:
@@ -129,14 +128,12 @@ class LinearLearner:
     @property
     def classifies(self) -> bool:
         """Whether labels are classes."""
-        return self.task == "classification" or (
-            self.task == "auto" and _several(self.loss)[0] in CLASSIFYING
-        )
+        return self.task == "classification" or (self.task == "auto" and several(self.loss)[0] in CLASSIFYING)
 
     @property
     def rates(self) -> tuple[float, ...]:
         """The learning rates given, or the optimizer's usual one."""
-        return tuple(_several(OPTIMIZERS[self.aggregate] if self.rate is None else self.rate))
+        return tuple(several(OPTIMIZERS[self.aggregate] if self.rate is None else self.rate))
 
     @property
     def aggregate(self) -> str:
@@ -145,7 +142,7 @@ class LinearLearner:
 
     def prepare(self, sample: Batch) -> tuple[Pack, Scaling, NDArray[np.float64]]:
         """The pack, the scaling and the classes that the first rows call for; no classes for a regression."""
-        _check_rows(sample, sample.features, "initialize")
+        check_rows(sample, sample.features, "initialize")
         if not len(sample):
             raise Misuse("there is no row to begin with", source="initialize", fix="Give at least one row.")
         labels = numeric(sample.labels, "initialize")
@@ -211,14 +208,14 @@ class LinearLearner:
         """
         plan, pack, scaling, classes = self._recalled(state)
         features = int(plan.features)
-        place = np.full(features, -1, np.int32)
+        distinct = Distinct(features)
         decaying = self.schedule and self.aggregate == "sgd"
         for batch in stream:
-            _check_rows(batch, features, "update")
+            check_rows(batch, features, "update")
             labels, weights = self._targets(batch, classes, scaling, pack)
             total = float(weights.sum(dtype=np.float64))
-            indptr, indices, values = _as_rows(batch, scaling)
-            rows, local = distinct(indices, place)
+            indptr, indices, values = as_rows(batch, scaling)
+            rows, local = distinct(indices)
             rows = np.append(rows, features)
             matrix = np.asarray(state.pull(WEIGHTS, rows), np.float32)
             seen = float(state.pull(PROGRESS)[1]) if decaying else 0.0
@@ -445,119 +442,10 @@ class LinearLearner:
         if self.positive_weight == "auto":
             weights = (1.0, "balanced")
         return candidates(
-            tuple(_several(self.loss)), own, self.rates, tuple(_several(self.l1)), tuple(_several(self.l2)),
+            tuple(several(self.loss)), own, self.rates, tuple(several(self.l1)), tuple(several(self.l2)),
             weights, self.num_models,
         )  # fmt: skip
-
-    def _check(self) -> None:
-        """Raise Misuse for the first argument that cannot be meant."""
-        for loss in _several(self.loss):
-            code_of(loss)
-        check_criterion(self.criterion)
-        if self.optimizer not in (*OPTIMIZERS, "auto"):
-            fix = suggestion(str(self.optimizer), [*OPTIMIZERS, "auto"])
-            raise Misuse(f"{self.optimizer!r} is no optimizer", field="optimizer", fix=fix)
-        if self.task not in ("auto", "classification", "regression"):
-            raise Misuse(
-                f"{self.task!r} is no task", field="task", fix="Give classification, regression or auto."
-            )
-        if self.task == "regression" and any(each in CLASSIFYING for each in _several(self.loss)):
-            raise Misuse(
-                f"{self.loss!r} learns classes", field="loss", fix="Use squared or another of values."
-            )
-        kinds = {each in CLASSIFYING for each in _several(self.loss)}
-        if self.task == "auto" and len(kinds) > 1:
-            raise Misuse(
-                "losses of classes and of values together",
-                field="loss",
-                fix="Say which task it is: task='classification'.",
-            )
-        for field, low in (("rate", 1e-300), ("l1", 0.0), ("l2", 0.0)):
-            for value in _several(getattr(self, field)):
-                if value is not None and not _number(value, low):
-                    raise Misuse(
-                        f"{value!r} is no {field}", field=field, fix="Give a number that is positive."
-                    )
-        for field in ("huber_delta", "margin", "f_beta"):
-            if not _number(getattr(self, field), 1e-300):
-                raise Misuse(
-                    f"{getattr(self, field)!r} is not positive", field=field, fix="Give a positive number."
-                )
-        for field in ("loss_insensitivity", "initial_scale"):
-            if not _number(getattr(self, field), 0.0):
-                raise Misuse(f"{getattr(self, field)!r} is negative", field=field, fix="Give 0 or more.")
-        for field in ("quantile", "target_precision", "target_recall"):
-            value = getattr(self, field)
-            if not (_number(value, 0.0) and 0 < value < 1):
-                raise Misuse(f"{value!r} is not between 0 and 1", field=field, fix="Give such as 0.5.")
-        weight = self.positive_weight
-        if weight not in ("balanced", "auto") and not _number(weight, 1e-300):
-            raise Misuse(
-                f"{weight!r} is no weight",
-                field="positive_weight",
-                fix="Give a number, 'balanced' or 'auto'.",
-            )
-        for field in ("sample_size", "num_calibration_samples", "num_models"):
-            value = getattr(self, field)
-            if field == "num_models" and value in (None, "auto"):
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise Misuse(f"{value!r} is no count", field=field, fix="Give 1 or more.")
 
     def _argument_names(self) -> list[str]:
         code = LinearLearner.__init__.__code__
         return list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
-
-
-def _several(value: Any) -> Sequence[Any]:
-    """`value` as a sequence of settings."""
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _number(value: Any, low: float) -> bool:
-    fits = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    return fits and math.isfinite(value) and value >= low
-
-
-def _check_rows(batch: Batch, features: int, source: str) -> None:
-    """Raise Misuse unless a batch has that many features and finite values."""
-    if batch.features != features:
-        raise Misuse(
-            f"the rows have {batch.features} features, the state was made for {features}",
-            source=source,
-            field="features",
-            fix="Give the same columns in the same order.",
-        )
-    values = batch.dense if batch.dense is not None else batch.values
-    if values is None or values.dtype.kind not in "biuf":
-        kind = "none" if values is None else str(values.dtype)
-        raise Misuse(
-            f"features of kind {kind} are no numbers", source=source, field="features", fix="Code them."
-        )
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        at = int(np.argwhere(~np.isfinite(values))[0][0])
-        row = at if batch.indptr is None else int(np.searchsorted(batch.indptr, at, "right")) - 1
-        raise Misuse(
-            f"row {row} holds NaN or infinity", source=source, field="features", fix="Drop or fill it."
-        )
-    if batch.indices is not None and len(batch.indices):
-        low, high = int(batch.indices.min()), int(batch.indices.max())
-        if low < 0 or high >= features:
-            raise Misuse(
-                f"there is a column {low if low < 0 else high}, there are {features}",
-                source=source,
-                field="features",
-                fix="Number the columns from 0.",
-            )
-
-
-def _as_rows(
-    batch: Batch, scaling: Scaling
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """A batch's scaled rows as `indptr`, `indices`, `values`; all columns of a dense one."""
-    values = scaling.rows(batch)
-    if batch.dense is None:
-        assert batch.indptr is not None and batch.indices is not None
-        return np.asarray(batch.indptr, np.int64), np.asarray(batch.indices, np.int32), values
-    n, d = values.shape
-    return np.arange(n + 1, dtype=np.int64) * d, np.tile(np.arange(d, dtype=np.int32), n), values.ravel()

@@ -39,20 +39,19 @@ _F = np.float32
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def exp32(x: Any) -> Any:
-    """e**x in float32 to 2 units in the last place: multiplications and additions only.
+    """e**x in float32, to a relative 2e-7 near zero and 6e-6 at the ends: multiplications and additions only.
 
     The same bits alone and in a vector of many models, which libm does not promise. Clamped to what float32
-    holds.
+    holds. As 2**n * 2**f with a polynomial for f from -1/2 to 1/2, summed in pairs to keep it short.
     """
-    x = min(max(x, _F(-87.0)), _F(88.0))
+    x = min(max(x, _F(-87.0)), _F(88.0)) * _F(1.4426950408889634)
     # adding 1.5 * 2**23 rounds to the nearest whole number
-    n = (x * _F(1.4426950408889634) + _F(12582912.0)) - _F(12582912.0)
-    r = (x - n * _F(0.693359375)) - n * _F(-2.12194440e-4)
-    s = r * r
-    high = _F(1.3981999507e-3) + _F(1.9875691500e-4) * r
-    middle = _F(4.1665795894e-2) + _F(8.3334519073e-3) * r
-    low = _F(5.0000001201e-1) + _F(1.6666665459e-1) * r
-    p = (_F(1.0) + r) + s * (low + s * (middle + s * high))
+    n = (x + _F(12582912.0)) - _F(12582912.0)
+    f = x - n
+    s = f * f
+    high = _F(9.6754645763506e-3) + _F(1.3266975146420845e-3) * f
+    middle = _F(2.4022121664786542e-1) + _F(5.550742645779661e-2) * f
+    p = (_F(1.0) + _F(6.931469491150668e-1) * f) + s * (middle + s * high)
     return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 

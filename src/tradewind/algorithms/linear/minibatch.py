@@ -13,40 +13,72 @@ from tradewind.algorithms.linear.losses import exp32, loss_of, slope
 _F = np.float32
 
 
+_1, _6, _63 = np.uint64(1), np.uint64(6), np.uint64(63)
+_PAIRS, _FOURS = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
+_BYTES, _SUM = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _ones(word: Any) -> Any:
+    """How many bits are set: compilers know this form and have an instruction for it."""
+    word = word - ((word >> _1) & _PAIRS)
+    word = (word & _FOURS) + ((word >> np.uint64(2)) & _FOURS)
+    return np.int64((((word + (word >> np.uint64(4))) & _BYTES) * _SUM) >> np.uint64(56))
+
+
 @njit(cache=True, nogil=True)
-def _mark(indices: Any, place: Any, found: Any) -> Any:
-    count = 0
+def _distinct(indices: Any, bits: Any, filled: Any, before: Any, rows: Any, local: Any) -> Any:
     for i in range(indices.shape[0]):
-        if place[indices[i]] < 0:
-            place[indices[i]] = 0
-            found[count] = indices[i]
-            count += 1
+        feature = np.uint64(indices[i])
+        word = feature >> _6
+        bits[word] |= _1 << (feature & _63)
+        filled[word >> _6] |= _1 << (word & _63)
+    count = 0
+    for f in range(filled.shape[0]):
+        words = filled[f]
+        while words:
+            first = words & (~words + _1)
+            words ^= first
+            w = 64 * f + _ones(first - _1)
+            before[w] = count
+            left = bits[w]
+            while left:
+                lowest = left & (~left + _1)
+                left ^= lowest
+                rows[count] = 64 * w + _ones(lowest - _1)
+                count += 1
+    for i in range(indices.shape[0]):
+        feature = np.uint64(indices[i])
+        word = feature >> _6
+        local[i] = before[word] + _ones(bits[word] & ((_1 << (feature & _63)) - _1))
+    for i in range(count):
+        word = np.uint64(rows[i]) >> _6
+        bits[word] = filled[word >> _6] = 0
     return count
 
 
-@njit(cache=True, nogil=True)
-def _renumber(indices: Any, rows: Any, place: Any, local: Any) -> None:
-    for i in range(rows.shape[0]):
-        place[rows[i]] = i
-    for i in range(indices.shape[0]):
-        local[i] = place[indices[i]]
-    for i in range(rows.shape[0]):
-        place[rows[i]] = -1
+class Distinct:
+    """Finds the distinct features of batch after batch, by a bit a feature instead of a sort.
 
-
-def distinct(
-    indices: NDArray[np.int32], place: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """The distinct features of a batch in rising order, and each non-zero's place among them.
-
-    `place` is scratch of one int32 a feature, all -1 before and after.
+    The bits and the counts before each word of them, 12 bytes for 64 features, stay in a core's own cache
+    where a sort's or a table's many passes would not. One thread uses it at a time.
     """
-    found = np.empty(min(len(indices), len(place)), np.int64)
-    rows = found[: _mark(indices, place, found)]
-    rows.sort()
-    local = np.empty(len(indices), np.int32)
-    _renumber(indices, rows, place, local)
-    return rows, local
+
+    def __init__(self, features: int) -> None:
+        words = -(-features // 64)
+        self._bits = np.zeros(words, np.uint64)
+        self._filled = np.zeros(-(-words // 64), np.uint64)
+        self._before = np.empty(words, np.int32)
+
+    def __call__(self, indices: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The distinct `indices` (n,) in rising order, and each one's place among them (n,).
+
+        They must lie from 0 to `features` - 1, which is not checked.
+        """
+        rows = np.empty(min(len(indices), 64 * len(self._bits)), np.int64)
+        local = np.empty(len(indices), np.int32)
+        count = _distinct(indices, self._bits, self._filled, self._before, rows, local)
+        return rows[:count], local
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

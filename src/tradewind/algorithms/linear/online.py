@@ -244,9 +244,9 @@ class OnlineLearner:
         width = 1 if self.single else -(-columns // LANES) * LANES
         self._table = np.zeros((features + 1, 2, width), np.float32)
         self._bias = np.zeros((2, width), np.float32)
-        self._inverse = np.append(1.0 / scaling.scale, 1.0).astype(np.float32)
         scaled = np.flatnonzero(scaling.scale != 1.0)
         self._bound = int(scaled[-1]) + 1 if len(scaled) else 0
+        self._inverse = np.append(1.0 / scaling.scale[: self._bound], 1.0).astype(np.float32)
 
     @property
     def weights(self) -> NDArray[np.float32]:
@@ -275,6 +275,9 @@ class OnlineLearner:
         of losses, each row's before it was learned from, (models,).
         """
         pack = self.pack
+        # the kernels take neither strides nor other types
+        indices = np.ascontiguousarray(indices, np.int32)
+        values = np.ascontiguousarray(values, np.float32)
         bound = 0 if scaled else self._bound
         own = np.empty(0, np.float32) if weights is None else weights
         rows = len(indptr) - 1

@@ -21,8 +21,8 @@ cgutils: Any = _untyped
 LANES = 8
 """Floats worked on at a time: one register of AVX2. Wider ones run no faster here and waste a row's rest."""
 
-_AHEAD = 64
-"""Non-zeros whose table rows are fetched into the cache before they are needed; a row or two."""
+_AHEAD = 128
+"""Non-zeros whose table rows are fetched into the cache before they are needed."""
 
 _SHIFT = LANES.bit_length() - 1
 _F32, _F64, _I32, _I64 = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64)
@@ -79,11 +79,17 @@ def _rows(build: Any, indices: Any, first: Any, left: Any, trash: Any) -> tuple[
     place = _at(build, indices, first, _INTS)
     beyond = None if left is None else _splat(build, build.trunc(trash, _I32), _INTS)
     together = _masked(build, place, left, beyond, _INTS, f"v{LANES}i32")
-    if left is not None:
-        place = cgutils.alloca_once(build, _INTS)
-        build.store(together, place)
-    ones = build.bitcast(place, _I32.as_pointer())
-    return [build.sext(build.load(build.gep(ones, [_I64(lane)])), _I64) for lane in range(LANES)], together
+    rows = []
+    for lane in range(LANES):
+        index = build.add(first, _I64(lane))
+        if left is None:
+            rows.append(build.sext(build.load(build.gep(indices, [index])), _I64))
+            continue
+        inside = build.icmp_unsigned("<", _I64(lane), left)
+        safe = build.select(inside, index, first)
+        found = build.sext(build.load(build.gep(indices, [safe])), _I64)
+        rows.append(build.select(inside, found, trash))
+    return rows, together
 
 
 def _values(build: Any, values: Any, first: Any, left: Any) -> Any:
@@ -127,8 +133,8 @@ def row_score(
     """The sum of weight times scaled value over a row's non-zeros, `start` to `stop`.
 
     `table` (d + 1, 2) float32 holds weight and accumulator, its last row is scratch; values in columns below
-    `bound` are multiplied by `inverse` (d + 1,), which ends in a one. Weights, accumulators and scaled values
-    are left in the three buffers, a multiple of eight long.
+    `bound` are multiplied by `inverse` (bound + 1,), which ends in a one. Weights, accumulators and scaled
+    values are left in the three buffers, a multiple of eight long.
     """
     signature = types.float32(
         table, indices, values, inverse, types.intp, types.intp, types.intp, held_w, held_g, held_x
@@ -163,7 +169,7 @@ def row_score(
                 factor = ir.Constant(_FLOATS, ir.Undefined)
                 for lane, row in enumerate(rows):
                     # beyond the bound one warm place is read instead of a cold one
-                    place = build.select(build.icmp_signed("<", row, args[4]), row, trash)
+                    place = build.select(build.icmp_signed("<", row, args[4]), row, args[4])
                     one = build.load(build.gep(arrays[3].data, [place]), align=4)
                     factor = build.insert_element(factor, one, _I32(lane))
                 build.store(build.fmul(build.load(x), factor), x)

@@ -23,16 +23,15 @@ def _send(socket: zmq.Socket[bytes], frames: Message) -> None:
 
 
 def _receive(socket: zmq.Socket[bytes], timeout: float) -> list[memoryview] | None:
+    socket.setsockopt(zmq.RCVTIMEO, max(0, round(timeout * 1000)))
     try:
-        first = socket.recv(zmq.DONTWAIT, copy=False)
+        frame = socket.recv(copy=False)
     except zmq.Again:
-        if not socket.poll(max(0, round(timeout * 1000))):
-            return None
-        first = socket.recv(copy=False)
-    frames = [first.buffer]
-    while first.more:
-        first = socket.recv(copy=False)
-        frames.append(first.buffer)
+        return None
+    frames = [frame.buffer]
+    while frame.more:
+        frame = socket.recv(copy=False)
+        frames.append(frame.buffer)
     return frames
 
 

@@ -1,0 +1,209 @@
+"""The server of a job's state: where it begins, and what it may be told to go on from."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from tradewind.algorithms.linear.learner import LinearLearner
+from tradewind.data.model_files import write_snapshot
+from tradewind.data.streams import open_data
+from tradewind.errors import Corrupt, Misuse
+from tradewind.state.client import StateClient
+from tradewind.state.consistency import BulkSynchronous, StaleSynchronous
+from tradewind.state.engine import Engine
+from tradewind.state.snapshot import Snapshot, snapshot_of
+from tradewind.state.transport.zeromq import ZeroMQChannel
+from tradewind.training import data_host, rehearsal, state_host, worker
+from tradewind.training.in_process import learn_here
+from tradewind.training.job import Job, build_algorithm, learner_of
+from tradewind.training.state_host import check_continues, fresh_state
+
+LEARNER = learner_of(LinearLearner(optimizer="adagrad"))
+
+
+def data(features: int = 5, seed: int = 1) -> Any:
+    chance = np.random.default_rng(seed)
+    x = chance.normal(size=(48, features)).astype(np.float32)
+    return open_data(x, (x[:, 0] > 0).astype(float))
+
+
+def job(**changes: Any) -> Job:
+    return Job(**{"learner": LEARNER, "data": {}, "parts": 3, "batch": 4, **changes})
+
+
+def learned(task: Job, rows: Any, earlier: Snapshot | None = None) -> Engine:
+    algorithm = build_algorithm(task.learner)
+    engine = fresh_state(task, algorithm, rows, earlier)
+    learn_here(task, algorithm, rows, engine)
+    return engine
+
+
+def at_rest(engine: Engine) -> Snapshot:
+    arrays, header = engine.snapshot().plain()
+    return snapshot_of({name: array.copy() for name, array in arrays.items()}, header)
+
+
+def test_a_fresh_state_knows_its_job() -> None:
+    engine = fresh_state(job(), build_algorithm(LEARNER), data())
+    assert len(engine.workers()) == 3 and engine.rounds == 0
+    assert engine.config["features"] == 5 and engine.config["learner"] == msgspec.to_builtins(LEARNER)
+    assert {"weights", "progress"} <= engine.tables.keys()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+@pytest.mark.parametrize("consistency", ["bulk_synchronous", "stale_synchronous", "asynchronous"])
+def test_learning_on_keeps_the_tables_and_starts_the_cursors_anew(parts, consistency) -> None:
+    """Whatever the number of parts and the consistency were before."""
+    before = learned(job(), data())
+    task, rows = job(parts=parts, consistency=consistency), data(seed=2)
+    begun = fresh_state(task, build_algorithm(LEARNER), rows, at_rest(before))
+    for key, table in before.tables.items():
+        for name, array in table.arrays().items():
+            np.testing.assert_array_equal(array, begun.tables[key].arrays()[name])
+    assert len(begun.workers()) == parts
+    assert all(not each["left"] and each["clock"] == 0 for each in begun.workers())
+    after = learned(task, rows, at_rest(before))
+    assert after.finished
+    assert after.table("progress").read(None).sum(axis=1).tolist()[1] == 2 * 48
+
+
+def test_learning_on_takes_the_staleness_of_the_new_job() -> None:
+    before = at_rest(learned(job(), data()))
+    task = job(consistency="stale_synchronous", staleness=4)
+    assert fresh_state(task, build_algorithm(LEARNER), data(), before).consistency == StaleSynchronous(4)
+    assert before.header.consistency == BulkSynchronous()
+
+
+def test_learning_on_is_the_same_bit_for_bit_each_time() -> None:
+    before = at_rest(learned(job(), data()))
+    once, twice = (learned(job(parts=4), data(seed=2), before) for _ in range(2))
+    assert once.table("weights").read(None).tobytes() == twice.table("weights").read(None).tobytes()
+
+
+def test_other_features_are_refused_with_the_source() -> None:
+    before = at_rest(learned(job(), data()))
+    with pytest.raises(Misuse, match=r"features: 6 features, but the state was learned from 5"):
+        fresh_state(job(), build_algorithm(LEARNER), data(features=6), before)
+
+
+def test_another_learner_is_refused() -> None:
+    before = at_rest(learned(job(), data()))
+    other = learner_of(LinearLearner(optimizer="adagrad", loss="hinge"))
+    with pytest.raises(Misuse, match="learner"):
+        fresh_state(job(learner=other), build_algorithm(other), data(), before)
+
+
+def test_the_same_config_continues() -> None:
+    before = at_rest(learned(job(), data()))
+    check_continues(before, before.header.config, "here")
+
+
+# as a task
+
+
+class Served:
+    """A task's main on a thread, until it is asked to leave."""
+
+    def __init__(self, main: Any, arguments: dict[str, Any]) -> None:
+        self.leave = threading.Event()
+        self.problem: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(main, arguments), daemon=True)
+        self._thread.start()
+
+    def _run(self, main: Any, arguments: dict[str, Any]) -> None:
+        try:
+            main(arguments, self.leave.is_set)
+        except BaseException as problem:
+            self.problem = problem
+
+    def end(self) -> None:
+        self.leave.set()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        if self.problem is not None:
+            raise self.problem
+
+
+@pytest.fixture
+def arguments(tmp_path) -> dict[str, Any]:
+    rows = "\n".join(f"{'+1' if n % 3 else '-1'} {1 + n % 5}:1 {6 + n % 2}:0.5" for n in range(60))
+    (tmp_path / "rows.libsvm").write_text(rows + "\n")
+    task = job(data={"source": str(tmp_path / "rows.libsvm")}, batch=5)
+    return {
+        "job": msgspec.to_builtins(task),
+        "address": f"ipc://{tmp_path}/state",
+        "cache": str(tmp_path / "cache"),
+        "snapshots": str(tmp_path / "snapshots"),
+        "base": None,
+    }
+
+
+def test_the_three_tasks_of_a_job_together(arguments) -> None:
+    """The data is read into the cache, the state is served, and workers learn to their end."""
+    data_host.main(arguments, lambda: False)
+    (cached,) = Path(arguments["cache"]).iterdir()
+    written = cached.stat().st_mtime_ns
+    server = Served(state_host.main, arguments)
+    workers = [Served(worker.main, {**arguments, "worker": n}) for n in range(3)]
+    for each in workers:
+        each._thread.join(60)
+        each.end()
+    reader = StateClient([ZeroMQChannel(arguments["address"])])
+    assert reader.pull("progress")[1] == 60
+    reader.close()
+    server.end()
+    assert cached.stat().st_mtime_ns == written and list(Path(arguments["cache"]).iterdir()) == [cached]
+
+
+def test_a_server_goes_on_from_the_newest_snapshot(arguments) -> None:
+    task = msgspec.convert(arguments["job"], Job)
+    engine = learned(task, open_data(**task.data))
+    for clock in (3, 12):
+        arrays, header = at_rest(engine).plain()
+        write_snapshot(Path(arguments["snapshots"]), clock, arrays, {**header, "rounds": clock})
+    server = Served(state_host.main, arguments)
+    reader = StateClient([ZeroMQChannel(arguments["address"])])
+    assert reader.pull("progress")[1] == 60 and reader.epoch == 1
+    reader.close()
+    server.end()
+
+
+def test_a_server_begins_on_a_base_where_it_has_no_snapshot_of_its_own(arguments, tmp_path) -> None:
+    task = msgspec.convert(arguments["job"], Job)
+    arrays, header = at_rest(learned(task, open_data(**task.data))).plain()
+    write_snapshot(tmp_path / "base", 12, arrays, header)
+    server = Served(state_host.main, {**arguments, "base": str(tmp_path / "base")})
+    reader = StateClient([ZeroMQChannel(arguments["address"])], 0)
+    assert reader.pull("progress")[1] == 60
+    assert reader.host().clock == 0
+    reader.close()
+    server.end()
+
+
+def test_snapshots_that_are_all_damaged_are_no_reason_to_begin_afresh(arguments) -> None:
+    task = msgspec.convert(arguments["job"], Job)
+    arrays, header = at_rest(learned(task, open_data(**task.data))).plain()
+    where = write_snapshot(Path(arguments["snapshots"]), 12, arrays, header)
+    for file in where.iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(Corrupt):
+        state_host.main(arguments, lambda: True)
+
+
+def test_a_file_that_changed_for_the_worse_is_told_before_anything_is_served(arguments, tmp_path) -> None:
+    (tmp_path / "rows.libsvm").write_text("+1 1:1\n-1 2:nan\n")
+    with pytest.raises(Misuse, match=r"rows\.libsvm"):
+        data_host.main(arguments, lambda: False)
+    with pytest.raises(Misuse, match=r"rows\.libsvm"):
+        state_host.main(arguments, lambda: False)
+
+
+def test_the_rehearsal_takes_the_path_of_a_worker_and_leaves_no_thread() -> None:
+    """An instance imports it before it forks: a thread would not survive."""
+    before = threading.active_count()
+    rehearsal.rehearse()
+    assert threading.active_count() == before
