@@ -110,7 +110,7 @@ def main() -> None:
             f"{statistics.median(separate) * 1e3:>13.0f}{ratio:>8.2f}x{apart:>10.1g} max, {mean:.1g} mean"
         )
     print("\nMedians of 5 alternating rounds, seed 7. Where a row holds a feature twice (hashed so), a pack")
-    print("steps twice and one model alone steps with the last of the two: the wide weights differ by that.")
+    print("steps twice and one model alone steps once: the wide weights differ by that.")
     print(json.dumps({"benchmark": "training/packing", "figures": figures}))
 
 

@@ -12,15 +12,22 @@ from typing import Any
 import numpy as np
 
 from tradewind import clock
+from tradewind.control.journal import Journal
 from tradewind.control.records import Sample
 from tradewind.data.model_files import newest_snapshot
+from tradewind.market.leases import Ending
+from tradewind.market.news import Ended
 from tradewind.session.assembly import job_of, material_of
 from tradewind.session.spec import TrainSpec, make_spec
+from tradewind.session.stretch import Trained
+from tradewind.session.train import train
 from tradewind.training.in_process import learn_here
 from tradewind.training.state_host import fresh_state
 
 START = clock.moment("2020-02-01T00:00:00Z")
 HERE = Path(__file__).parent
+SLOWLY = 0.1
+"""Seconds a batch, where a run must not end before something has happened to it."""
 ROUND = 160
 """Rows that all workers together read in a round."""
 
@@ -150,3 +157,22 @@ def set_pace(folder: Path, seconds: float) -> None:
     draft = folder / "pace.draft"
     draft.write_text(repr(seconds))
     draft.rename(folder / "pace")
+
+
+def train_slowly(folder: Path, spec: TrainSpec, watching: Mishaps) -> Trained:
+    """Train at full speed as far as the estimate sees, and slowly from then on until the last mishap."""
+    watched = watching.update
+
+    def update(sample: Sample) -> None:
+        if not watching.samples:
+            set_pace(folder, SLOWLY)
+        watched(sample)
+
+    watching.update = update  # type: ignore[method-assign]
+    return train(spec, console=watching)
+
+
+def endings(run: Path) -> list[Ending]:
+    """How the leases ended whose end was told."""
+    with Journal.read(run / "journal.sqlite") as journal:
+        return [each.ending for _, each in journal.news() if isinstance(each, Ended)]

@@ -3,66 +3,39 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 from functools import partial
 from pathlib import Path
 
-import paced_learner
 import pytest
 from real_runs import (
     HERE,
+    SLOWLY,
     Mishaps,
+    endings,
     kill,
     latest,
     learned,
     processes,
     set_pace,
     small_spec,
+    train_slowly,
     undisturbed,
     write_prices,
-    write_rows,
 )
 
 from tradewind import clock
-from tradewind.control.journal import Journal
 from tradewind.market.leases import Ending
-from tradewind.market.news import Ended
-from tradewind.session import stretch
 from tradewind.session.spec import spec_bytes
 from tradewind.session.train import resume, train
 
-SLOWLY = 0.1
-"""Seconds a batch."""
 
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """A folder with rows and steady prices; processes find the paced learner, which is slow until told."""
-    write_rows(tmp_path / "rows.libsvm")
-    write_prices(tmp_path / "prices.csv", (0, 0.3))
-    set_pace(tmp_path, 0.0)
-    monkeypatch.setenv(paced_learner.FOLDER, str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
-    monkeypatch.setattr(stretch, "SAMPLE_EVERY", 0.1)
-    yield tmp_path
-    for run in (tmp_path / "runs").glob("small-*"):
-        for pid in processes(run).values():  # of a test that failed
-            os.kill(pid, signal.SIGKILL)
-
-
-def endings(run: Path) -> list[Ending]:
-    with Journal.read(run / "journal.sqlite") as journal:
-        return [each.ending for _, each in journal.news() if isinstance(each, Ended)]
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
-def test_whatever_is_killed_no_bit_changes(folder, monkeypatch, optimizer) -> None:
+def test_whatever_is_killed_no_bit_changes(folder, monkeypatch) -> None:
     """A worker, the state's server, a worker's lease, the state's; on instances whose clocks are wrong."""
     monkeypatch.setenv("PYTHONPATH", f"{HERE}{os.pathsep}{HERE / 'skewed'}")
-    spec = small_spec(folder, learner={"kind": "paced_learner:PacedLearner", "optimizer": optimizer})
+    spec = small_spec(folder)
     expected = undisturbed(spec)
     mishaps = Mishaps(
         folder,
@@ -74,26 +47,13 @@ def test_whatever_is_killed_no_bit_changes(folder, monkeypatch, optimizer) -> No
         ],
     )
     (folder / f"wall-{os.getpid()}").unlink()
-    done = _train_slowly(folder, spec, mishaps)
+    done = train_slowly(folder, spec, mishaps)
     assert done.outcome == "done" and not mishaps.left
     assert learned(done.directory) == expected
     assert endings(Path(done.directory)).count(Ending.FAILED) == 2
     told = [float(each.read_text()) for each in folder.glob("wall-*") if each.name != f"wall-{os.getpid()}"]
     assert max(abs(each - clock.wall()) for each in told) > 100, "the clocks were not wrong"
     assert not processes(Path(done.directory))
-
-
-def _train_slowly(folder, spec, mishaps):
-    """The estimate is made at full speed, the run is slow from its first sample until the last mishap."""
-    beginning = mishaps.update
-
-    def update(sample) -> None:
-        if not mishaps.samples:
-            set_pace(folder, SLOWLY)
-        beginning(sample)
-
-    mishaps.update = update
-    return train(spec, console=mishaps)
 
 
 def test_a_killed_driver_leaves_nothing_running_and_a_run_that_goes_on(folder) -> None:
@@ -123,8 +83,8 @@ def test_a_killed_driver_leaves_nothing_running_and_a_run_that_goes_on(folder) -
     assert len({name for name in os.listdir(run / "logs") if name.startswith("lease-")}) >= 2
 
 
-@pytest.mark.parametrize("notice", ["120s", "1s"])
-def test_all_markets_revoked_at_once_and_coming_back(folder, notice) -> None:
+@pytest.mark.parametrize(("notice", "optimizer"), [("120s", "adagrad"), ("1s", "sgd")])
+def test_all_markets_revoked_at_once_and_coming_back(folder, notice, optimizer) -> None:
     """With a notice that is long enough to drain, and with one of 17 ms that is not."""
     write_prices(folder / "prices.csv", (0, 0.3), (240, 2.0), (400, 0.3), (640, 2.0), (760, 0.3))
     provider = {
@@ -134,13 +94,14 @@ def test_all_markets_revoked_at_once_and_coming_back(folder, notice) -> None:
         "speed": 60,
         "notice": notice,
     }
-    spec = small_spec(folder, provider=provider)
+    learner = {"kind": "paced_learner:PacedLearner", "optimizer": optimizer}
+    spec = small_spec(folder, provider=provider, learner=learner)
     expected = undisturbed(spec)
 
     def revoked_twice(run: Path) -> bool:
         return endings(run).count(Ending.REVOKED) >= 3  # of two leases at a time
 
-    done = _train_slowly(folder, spec, Mishaps(folder, [revoked_twice]))
+    done = train_slowly(folder, spec, Mishaps(folder, [revoked_twice]))
     assert done.outcome == "done" and done.revocations >= 3
     assert learned(done.directory) == expected
 

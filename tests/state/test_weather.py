@@ -47,6 +47,40 @@ def test_each_push_counts_once(seed, mode, servers, workers, faults):
         assert server.engine.finished
 
 
+def counting_ahead(batches, ahead):
+    """As `counting`, a push a batch, with rows asked for so many batches ahead."""
+
+    def work(client):
+        first = client.position.worker * batches
+        cells = [np.array([first + clock]) for clock in range(batches)]
+        begin = client.position.clock
+        for cell in cells[begin : begin + ahead]:
+            client.prefetch("counters", cell)
+        for clock in client.draw(range(begin, batches)):
+            # an earlier host may have pushed this very one before it died
+            assert client.pull("counters", cells[clock])[0] <= 1
+            client.push("counters", np.ones(1, np.int64), cells[clock])
+            if clock + ahead < batches:
+                client.prefetch("counters", cells[clock + ahead])
+        client.leave()
+
+    return work
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    servers=st.integers(1, 3),
+    ahead=st.integers(1, 4),
+    faults=st.integers(0, 30),
+)
+def test_each_push_counts_once_with_several_messages_under_way(seed, servers, ahead, faults):
+    running, reader = begun(2, Asynchronous(), servers, {"counters": np.zeros(2 * 8, np.int64)})
+    weather = Weather(running, np.random.default_rng(seed), faults)
+    weather.run([counting_ahead(8, ahead)] * 2)
+    assert (reader.pull("counters") == 1).all()
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),

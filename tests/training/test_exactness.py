@@ -319,7 +319,7 @@ def events(kinds: tuple[str, ...]) -> st.SearchStrategy[list[tuple[int, str, int
     return st.lists(each, max_size=10)
 
 
-quickly = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quickly = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 seeds, sizes = st.integers(0, 2**32), st.integers(1, 5)
 optimizers = pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
 

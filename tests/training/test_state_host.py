@@ -20,7 +20,7 @@ from tradewind.state.transport.zeromq import ZeroMQChannel
 from tradewind.training import data_host, rehearsal, state_host, worker
 from tradewind.training.in_process import learn_here
 from tradewind.training.job import Job, build_algorithm, learner_of
-from tradewind.training.state_host import check_continues, fresh_state
+from tradewind.training.state_host import check_continues, check_same_data, fresh_state
 
 LEARNER = learner_of(LinearLearner(optimizer="adagrad"))
 
@@ -100,6 +100,18 @@ def test_another_learner_is_refused() -> None:
 def test_the_same_config_continues() -> None:
     before = at_rest(learned(job(), data()))
     check_continues(before, before.header.config, "here")
+
+
+def test_other_rows_are_told_apart_from_the_same_ones() -> None:
+    """On a resume; a job that learns on has new rows, and remembers those."""
+    before = at_rest(learned(job(), data()))
+    check_same_data(before, data())
+    with pytest.raises(Misuse, match="other rows than the run began with"):
+        check_same_data(before, data(seed=2))
+    after = at_rest(learned(job(), data(seed=2), before))
+    check_same_data(after, data(seed=2))
+    with pytest.raises(Misuse, match="other rows"):
+        check_same_data(after, data())
 
 
 # as a task

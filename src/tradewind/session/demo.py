@@ -8,6 +8,7 @@ measured to have.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from tradewind.session.report.data import ComparisonRow
 from tradewind.session.report.page import write_page
 from tradewind.session.report.reading import JOURNAL, RunResult, report_data
 from tradewind.session.spec import PolicySpec, TrainSpec, read_spec
-from tradewind.session.stretch import REPORT, SNAPSHOTS, Observer, Trained, model_of
+from tradewind.session.stretch import REPORT, SNAPSHOTS, Observer, model_of
 from tradewind.session.train import train
 from tradewind.state.snapshot import Snapshot, snapshot_of
 from tradewind.training.elastic import controller
@@ -51,17 +52,17 @@ class Shown(Struct, frozen=True):
     (of the wall's time)."""
 
 
-def run(out: Path, console: Observer | None = None) -> Shown:
-    """Run the demo; its folder is made under `out`."""
+def run(out: Path, console: Observer | None = None, changes: Mapping[str, Any] | None = None) -> Shown:
+    """Run the demo; its folder is made under `out`. `changes` are fields of its spec to be otherwise."""
     elapsed = clock.stopwatch()
     with as_file(files("tradewind.session") / "demo.toml") as path:
-        spec = msgspec.structs.replace(read_spec(path), out=str(out))
+        spec = msgspec.structs.replace(read_spec(path, changes), out=str(out))
     ours = train(spec, console=console)
     directory = Path(ours.directory)
     if ours.outcome != "done":
         return Shown(ours.directory, {"outcome": ours.outcome})
     quality, same = _undisturbed(spec, directory)
-    measured, mttf = _measured(directory, ours)
+    measured, mttf = _measured(directory)
     on_demand = _simulated(spec, OnDemand(), measured)
     restart = CheckpointRestart(checkpoint=CHECKPOINT, mttf=mttf)
     checkpoint = _simulated(spec, restart, measured)
@@ -110,16 +111,17 @@ def _equal(one: Snapshot, other: Snapshot) -> bool:
     )
 
 
-def _measured(directory: Path, ours: Trained) -> tuple[Progress, float]:
+def _measured(directory: Path) -> tuple[Progress, float]:
     """The speed that the run was seen to have, and the mean seconds between two of its revocations."""
     with Journal.read(directory / JOURNAL) as journal:
-        last = [entry.view.progress for entry in journal.entries()][-1]
-    return last, ours.seconds / max(1, ours.revocations)
+        result: controller.Result = journal.result("run", controller.Result)
+    progress = Progress(0.0, result.total, 0.0, result.rate, result.startup)
+    return progress, result.seconds / max(1, result.revocations)
 
 
 def _simulated(spec: TrainSpec, policy: AnyPolicy, measured: Progress) -> controller.Result:
     """The same job under another policy, in virtual time."""
-    named = msgspec.structs.replace(spec, policy=PolicySpec(name=policy.name), budget=None)
+    named = msgspec.structs.replace(spec, policy=PolicySpec(name=policy.name), budget=None, deadline=None)
     market, start = market_of(spec.provider)
     goal = goal_of(named, start)
     work = ModelledWork(

@@ -52,10 +52,14 @@ def fresh_state(job: Job, algorithm: Algorithm, data: DataSet, earlier: Snapshot
     Learning on keeps every table and starts the read cursors anew. Raises Misuse where the data has another
     number of features than the earlier job's, or the learner other parameters.
     """
-    config = {"features": data.schema.features, "learner": msgspec.to_builtins(job.learner)}
+    config = {
+        "features": data.schema.features,
+        "learner": msgspec.to_builtins(job.learner),
+        "data": data.digest(),
+    }
     if earlier is not None:
         check_continues(earlier, config, data.name)
-        return Engine.restore(_recast(earlier, job), fresh=True)
+        return Engine.restore(_recast(earlier, job, config), fresh=True)
     engine = Engine(job.parts, consistency_called(job.consistency, job.staleness), config=config)
     state = StateClient([InProcess(Server(engine)).channel()])
     algorithm.initialize(state, data.head(algorithm.sample_size))
@@ -80,10 +84,23 @@ def check_continues(earlier: Snapshot, config: dict[str, Any], source: str) -> N
         )
 
 
-def _recast(snapshot: Snapshot, job: Job) -> Snapshot:
-    """The snapshot with the consistency and the number of workers of a new job, whose cursors start anew."""
+def check_same_data(earlier: Snapshot, data: DataSet) -> None:
+    """Raise Misuse unless a job that stopped at `earlier` would go on reading what it began to read."""
+    if earlier.header.config.get("data", data.digest()) != data.digest():
+        raise Misuse(
+            "these are other rows than the run began with",
+            source=data.name,
+            field="data",
+            fix="Put the old file back to resume, or learn on from a finished run with new data.",
+        )
+
+
+def _recast(snapshot: Snapshot, job: Job, config: dict[str, Any]) -> Snapshot:
+    """The snapshot for a new job, with its consistency and number of workers, whose cursors start anew."""
     header = snapshot.header
     record = msgspec.structs.replace(header.workers[0], clock=0, sequence=0, left=False, forsaken=False)
     consistency = consistency_called(job.consistency, job.staleness)
-    header = msgspec.structs.replace(header, workers=(record,) * job.parts, consistency=consistency)
+    header = msgspec.structs.replace(
+        header, workers=(record,) * job.parts, consistency=consistency, config=config
+    )
     return Snapshot(header, snapshot.arrays)

@@ -340,7 +340,7 @@ class LinearClassifier(ClassifierMixin, _Linear):
         if len(self.classes_) == 2:
             second = labels == self.classes_[1]
             if (second | (labels == self.classes_[0])).all():
-                return second
+                return np.asarray(second)
         numbers = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
         if not np.array_equal(self.classes_[numbers], labels):
             unknown = np.setdiff1d(labels, self.classes_).tolist()

@@ -6,7 +6,7 @@ that the scale is measured on the first rows and not while learning. A step is t
 over `sqrt(1 + g)`: without the one the first steps of a rare feature are so long that the test loss suffers,
 and with it a table of zeros is a fresh one, which costs nothing to make.
 
-A feature that a row holds twice counts twice in its score; alone, one model steps with the last of the two.
+A feature that a row holds twice counts twice in its score; alone, one model steps with one of the two.
 """
 
 from __future__ import annotations
@@ -94,32 +94,39 @@ def _learn_one(
     return bad
 
 
+@njit(cache=True, nogil=True)
+def _longest(indptr: Any) -> int:
+    """Non-zeros of the longest row."""
+    longest = 0
+    for i in range(indptr.shape[0] - 1):
+        longest = max(longest, indptr[i + 1] - indptr[i])
+    return longest
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _score_pack(
     table: Any, bias: Any, indices: Any, values: Any, inverse: Any, bound: Any, start: Any, stop: Any,
-    following: Any, sums: Any, scores: Any,
+    following: Any, rows: Any, scaled: Any, scores: Any,
 ) -> None:  # fmt: skip
-    """The scores of all columns for one row, summed in the order in which `row_score` does.
+    """The scores of all columns for one row; its table rows and scaled values are left in two buffers.
 
     Where `following` is not 0, table rows are fetched for the non-zeros that many further on.
     """
-    columns = table.shape[2]
-    sums[:] = _F(0.0)
     for k in range(start, stop):
         if following and k + following < indices.shape[0]:
             pack_fetch(table, np.intp(indices[k + following]))
         row = np.intp(indices[k])
-        x = values[k] * inverse[row] if row < bound else values[k]
-        pack_score(table, row, x, sums, np.intp((k - start) % LANES))
-    for m in range(columns):
-        low = (sums[0, m] + sums[4, m]) + (sums[2, m] + sums[6, m])
-        scores[m] = bias[0, m] + (low + ((sums[1, m] + sums[5, m]) + (sums[3, m] + sums[7, m])))
+        rows[k - start] = row
+        scaled[k - start] = values[k] * inverse[row] if row < bound else values[k]
+    pack_score(table, rows, scaled, np.intp(stop - start), scores)
+    for m in range(scores.shape[0]):
+        scores[m] += bias[0, m]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _step_pack(
-    table: Any, bias: Any, indices: Any, values: Any, inverse: Any, bound: Any, start: Any, stop: Any,
-    slopes: Any, rates: Any, l1: Any, l2: Any, decays: Any, intercept: Any,
+    table: Any, bias: Any, count: Any, rows: Any, scaled: Any, slopes: Any, rates: Any, l1: Any, l2: Any,
+    decays: Any, intercept: Any,
 ) -> None:  # fmt: skip
     """A step of all columns against their slopes."""
     if intercept:
@@ -127,10 +134,7 @@ def _step_pack(
             d = slopes[m]
             bias[1, m] += d * d
             bias[0, m] -= rates[m] * d / np.sqrt(_F(1.0) + bias[1, m])
-    for k in range(start, stop):
-        row = np.intp(indices[k])
-        x = values[k] * inverse[row] if row < bound else values[k]
-        pack_step(table, row, x, slopes, rates, l1, l2, decays)
+    pack_step(table, rows, scaled, np.intp(count), slopes, rates, l1, l2, decays)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -142,14 +146,16 @@ def _learn_pack(
     """`_learn_one` for every column of a pack."""
     columns = table.shape[2]
     products, linear, since = np.ones(tally.shape[0]), np.zeros(tally.shape[0]), 0
-    sums, scores = np.empty((LANES, columns), np.float32), np.empty(columns, np.float32)
+    longest = max(1, _longest(indptr))
+    rows, scaled, scores = np.empty(longest, np.intp), np.empty(longest, np.float32), np.empty(columns, _F)
     ahead = np.intp(table.size > _CACHED)
     slopes = np.empty(columns, np.float32)
     for i in range(indptr.shape[0] - 1):
         start, stop = indptr[i], indptr[i + 1]
         _score_pack(
-            table, bias, indices, values, inverse, bound, start, stop, ahead * (stop - start), sums, scores
-        )
+            table, bias, indices, values, inverse, bound, start, stop, ahead * (stop - start),
+            rows, scaled, scores,
+        )  # fmt: skip
         y = labels[i]
         weight = weights[i] if weights.shape[0] else _F(1.0)
         finite = True
@@ -182,8 +188,7 @@ def _learn_pack(
         for m in range(kept.shape[1]):
             kept[i, m] = scores[m]
         _step_pack(
-            table, bias, indices, values, inverse, bound, start, stop,
-            slopes, rates, l1, l2, decays, intercept,
+            table, bias, stop - start, rows, scaled, slopes, rates, l1, l2, decays, intercept,
         )  # fmt: skip
     for m in range(tally.shape[0]):
         tally[m] += np.log(products[m]) - linear[m]
@@ -198,14 +203,16 @@ def _learn_softmax(
 ) -> int:  # fmt: skip
     """`_learn_one` for models with `outputs` scores each, under softmax; labels are class numbers."""
     columns = table.shape[2]
-    sums, scores = np.empty((LANES, columns), np.float32), np.empty(columns, np.float32)
+    longest = max(1, _longest(indptr))
+    rows, scaled, scores = np.empty(longest, np.intp), np.empty(longest, np.float32), np.empty(columns, _F)
     ahead = np.intp(table.size > _CACHED)
     slopes = np.zeros(columns, np.float32)
     for i in range(indptr.shape[0] - 1):
         start, stop = indptr[i], indptr[i + 1]
         _score_pack(
-            table, bias, indices, values, inverse, bound, start, stop, ahead * (stop - start), sums, scores
-        )
+            table, bias, indices, values, inverse, bound, start, stop, ahead * (stop - start),
+            rows, scaled, scores,
+        )  # fmt: skip
         weight = weights[i] if weights.shape[0] else _F(1.0)
         target = np.int64(labels[i])
         for m in range(models):
@@ -224,8 +231,7 @@ def _learn_softmax(
         for m in range(kept.shape[1]):
             kept[i, m] = scores[m]
         _step_pack(
-            table, bias, indices, values, inverse, bound, start, stop,
-            slopes, rates, l1, l2, decays, intercept,
+            table, bias, stop - start, rows, scaled, slopes, rates, l1, l2, decays, intercept,
         )  # fmt: skip
     return -1
 
@@ -286,8 +292,7 @@ class OnlineLearner:
         kept = np.empty((rows, pack.columns) if keep and not tallied else (0, 0), np.float32)
         shared = (indptr, indices, values, labels, own, *self._arrays(), self._inverse, bound)
         if self.single:
-            longest = int(np.diff(indptr).max()) if rows else 0
-            held = np.empty((3, -(-max(longest, 1) // LANES) * LANES), np.float32)
+            held = np.empty((3, -(-max(_longest(indptr), 1) // LANES) * LANES), np.float32)
             bad = _learn_one(
                 *shared, int(pack.codes[0]), pack.parameters[0], pack.positive[0],
                 pack.rates[0], pack.l1[0], pack.l2[0], self.intercept, held, kept.ravel(), tally,

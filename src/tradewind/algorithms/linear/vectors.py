@@ -9,7 +9,7 @@ everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
@@ -52,6 +52,13 @@ def _inverse_root(build: Any, x: Any) -> Any:
     return build.fmul(build.fmul(y, ir.Constant(_FLOATS, [0.703952253] * LANES)), off)
 
 
+def _decay(build: Any, w: Any, l1: Any, l2: Any, zero: Any) -> Any:
+    """`l2 * w + l1 * sign(w)`."""
+    below = build.select(build.fcmp_ordered("<", w, zero), build.fsub(zero, l1), zero)
+    sign = build.select(build.fcmp_ordered(">", w, zero), l1, below)
+    return build.fadd(build.fmul(w, l2), sign)
+
+
 def _at(build: Any, data: Any, index: Any, kind: Any) -> Any:
     return build.bitcast(build.gep(data, [index]), kind.as_pointer())
 
@@ -62,9 +69,7 @@ def _mask(build: Any, left: Any) -> Any:
 
 
 def _masked(build: Any, place: Any, left: Any, instead: Any, kind: Any, name: str) -> Any:
-    """Eight neighbours from memory, `instead` of those beyond the `left` that there are."""
-    if left is None:
-        return build.load(place, align=4)
+    """The first `left` of eight neighbours from memory, `instead` of the others."""
     mask = _mask(build, left)
     load = cgutils.get_or_insert_function(
         build.module,
@@ -74,28 +79,48 @@ def _masked(build: Any, place: Any, left: Any, instead: Any, kind: Any, name: st
     return build.call(load, [place, _I32(4), mask, instead])
 
 
-def _rows(build: Any, indices: Any, first: Any, left: Any, trash: Any) -> tuple[list[Any], Any]:
-    """The table rows of eight non-zeros from `first` on, one by one and as a vector; `trash` beyond."""
-    place = _at(build, indices, first, _INTS)
-    beyond = None if left is None else _splat(build, build.trunc(trash, _I32), _INTS)
-    together = _masked(build, place, left, beyond, _INTS, f"v{LANES}i32")
+class _Chunk(NamedTuple):
+    """Eight lanes of a row."""
+
+    first: Any
+    """The number of the non-zero in lane 0."""
+    offset: Any
+    """Where the buffers hold it."""
+    left: Any = None
+    """How many lanes count; None for all of them."""
+    there: bool = True
+    """Whether there is a non-zero in every lane, counting or not."""
+
+
+def _rows(build: Any, indices: Any, chunk: _Chunk, trash: Any) -> tuple[list[Any], Any]:
+    """The table rows of a chunk one by one and as a vector; `trash` where there is no non-zero."""
+    place = _at(build, indices, chunk.first, _INTS)
+    if chunk.there:
+        together = build.load(place, align=4)
+    else:
+        beyond = _splat(build, build.trunc(trash, _I32), _INTS)
+        together = _masked(build, place, chunk.left, beyond, _INTS, f"v{LANES}i32")
     rows = []
     for lane in range(LANES):
-        index = build.add(first, _I64(lane))
-        if left is None:
+        index = build.add(chunk.first, _I64(lane))
+        if chunk.there:
             rows.append(build.sext(build.load(build.gep(indices, [index])), _I64))
             continue
-        inside = build.icmp_unsigned("<", _I64(lane), left)
-        safe = build.select(inside, index, first)
+        inside = build.icmp_unsigned("<", _I64(lane), chunk.left)
+        safe = build.select(inside, index, chunk.first)
         found = build.sext(build.load(build.gep(indices, [safe])), _I64)
         rows.append(build.select(inside, found, trash))
     return rows, together
 
 
-def _values(build: Any, values: Any, first: Any, left: Any) -> Any:
-    """Eight non-zeros' values; zero beyond the `left` that there are."""
+def _values(build: Any, values: Any, chunk: _Chunk) -> Any:
+    """The values of a chunk; zero in lanes that do not count."""
     zero = ir.Constant(_FLOATS, [0.0] * LANES)
-    return _masked(build, _at(build, values, first, _FLOATS), left, zero, _FLOATS, f"v{LANES}f32")
+    place = _at(build, values, chunk.first, _FLOATS)
+    if not chunk.there:
+        return _masked(build, place, chunk.left, zero, _FLOATS, f"v{LANES}f32")
+    found = build.load(place, align=4)
+    return found if chunk.left is None else build.select(_mask(build, chunk.left), found, zero)
 
 
 def _fetch_ahead(build: Any, pairs: Any, indices: Any, first: Any, last: Any) -> None:
@@ -112,17 +137,27 @@ def _fetch_ahead(build: Any, pairs: Any, indices: Any, first: Any, last: Any) ->
         build.call(fetch, [place, _I32(1), _I32(3), _I32(1)])
 
 
-def _chunks(build: Any, start: Any, stop: Any, body: Callable[[Any, Any, Any], None]) -> None:
-    """`body(first, offset, left)` for each eight non-zeros; `left` is None where there are all eight."""
+def _chunks(build: Any, start: Any, stop: Any, body: Callable[[_Chunk], None]) -> None:
+    """`body` for each eight non-zeros of a row.
+
+    What is over comes first. Where the row is long enough its lanes are filled up with the non-zeros that
+    follow, which do not count: what is written of them is written again, and rightly, by their own chunk.
+    """
     count = build.sub(stop, start)
-    whole = build.lshr(count, _I64(_SHIFT))
-    with cgutils.for_range(build, whole) as loop:
+    over = build.and_(count, _I64(LANES - 1))
+    any_over = build.icmp_unsigned("!=", over, _I64(0))
+    with (
+        build.if_then(any_over),
+        build.if_else(build.icmp_unsigned(">=", count, _I64(LANES))) as (long, short),
+    ):
+        with long:
+            body(_Chunk(start, _I64(0), over))
+        with short:
+            body(_Chunk(start, _I64(0), over, there=False))
+    shift = build.select(any_over, _I64(LANES), _I64(0))
+    with cgutils.for_range(build, build.lshr(count, _I64(_SHIFT))) as loop:
         offset = build.shl(loop.index, _I64(_SHIFT))
-        body(build.add(start, offset), offset, None)
-    offset = build.shl(whole, _I64(_SHIFT))
-    left = build.sub(count, offset)
-    with build.if_then(build.icmp_unsigned("!=", left, _I64(0))):
-        body(build.add(start, offset), offset, left)
+        body(_Chunk(build.add(build.add(start, over), offset), build.add(shift, offset)))
 
 
 @intrinsic
@@ -148,10 +183,10 @@ def row_score(
 
         last = build.sub(build.extract_value(arrays[1].shape, 0), _I64(1))
 
-        def body(first: Any, offset: Any, left: Any) -> None:
-            rows, together = _rows(build, arrays[1].data, first, left, trash)
-            if left is None:
-                _fetch_ahead(build, pairs, arrays[1].data, first, last)
+        def body(chunk: _Chunk) -> None:
+            rows, together = _rows(build, arrays[1].data, chunk, trash)
+            if chunk.left is None:
+                _fetch_ahead(build, pairs, arrays[1].data, chunk.first, last)
             low, high = ir.Constant(_PAIRS, ir.Undefined), ir.Constant(_PAIRS, ir.Undefined)
             for lane, row in enumerate(rows):
                 word = build.load(build.gep(pairs, [row]), align=4)
@@ -163,7 +198,7 @@ def row_score(
             w = build.shuffle_vector(a, b, _lanes(list(range(0, 2 * LANES, 2))))
             g = build.shuffle_vector(a, b, _lanes(list(range(1, 2 * LANES, 2))))
             x = cgutils.alloca_once(build, _FLOATS)
-            build.store(_values(build, arrays[2].data, first, left), x)
+            build.store(_values(build, arrays[2].data, chunk), x)
             below = build.icmp_signed("<", together, _splat(build, build.trunc(args[4], _I32), _INTS))
             with build.if_then(build.icmp_unsigned("!=", build.bitcast(below, _BITS), _BITS(0))):
                 factor = ir.Constant(_FLOATS, ir.Undefined)
@@ -175,7 +210,7 @@ def row_score(
                 build.store(build.fmul(build.load(x), factor), x)
             value = build.load(x)
             for number, vector in ((7, w), (8, g), (9, value)):
-                build.store(vector, _at(build, arrays[number].data, offset, _FLOATS), align=4)
+                build.store(vector, _at(build, arrays[number].data, chunk.offset, _FLOATS), align=4)
             build.store(build.fadd(build.load(total), build.fmul(w, value)), total)
 
         _chunks(build, args[5], args[6], body)
@@ -210,21 +245,20 @@ def row_step(
         zero, ones = ir.Constant(_FLOATS, [0.0] * LANES), ir.Constant(_FLOATS, [1.0] * LANES)
         decays = build.fcmp_ordered(">", build.fadd(args[9], args[10]), ir.Constant(_F32, 0.0))
 
-        def body(first: Any, offset: Any, left: Any) -> None:
-            w, g, x = (build.load(_at(build, arrays[i].data, offset, _FLOATS), align=4) for i in (4, 5, 6))
+        def body(chunk: _Chunk) -> None:
+            w, g, x = (
+                build.load(_at(build, arrays[i].data, chunk.offset, _FLOATS), align=4) for i in (4, 5, 6)
+            )
             held = cgutils.alloca_once(build, _FLOATS)
             build.store(build.fmul(x, slopes), held)
             with build.if_then(decays):
-                sign = build.select(
-                    build.fcmp_ordered(">", w, zero), l1s,
-                    build.select(build.fcmp_ordered("<", w, zero), build.fsub(zero, l1s), zero),
-                )  # fmt: skip
-                build.store(build.fadd(build.load(held), build.fadd(build.fmul(w, l2s), sign)), held)
+                decay = _decay(build, w, l1s, l2s, zero)
+                build.store(build.fadd(build.load(held), decay), held)
             d = build.load(held)
             g = build.fadd(g, build.fmul(d, d))
             w = build.fsub(w, build.fmul(build.fmul(rates, d), _inverse_root(build, build.fadd(g, ones))))
             half = LANES // 2
-            rows, _ = _rows(build, arrays[1].data, first, left, trash)
+            rows, _ = _rows(build, arrays[1].data, chunk, trash)
             for part in range(2):
                 order = [lane for i in range(half) for lane in (part * half + i, LANES + part * half + i)]
                 words = build.bitcast(build.shuffle_vector(w, g, _lanes(order)), _PAIRS)
@@ -245,24 +279,46 @@ def _columns(build: Any, width: Any, body: Callable[[Any], None]) -> None:
 
 
 @intrinsic
-def pack_score(typing: Any, table: Any, row: Any, x: Any, sums: Any, lane: Any) -> Any:
-    """`sums[lane] += table[row, 0] * x` for all columns, a multiple of eight of them.
+def pack_score(typing: Any, table: Any, rows: Any, values: Any, count: Any, scores: Any) -> Any:
+    """The sums of weight times value over `count` non-zeros for all columns, a multiple of eight of them.
 
-    `table` (d + 1, 2, columns) float32 holds weights and accumulators, `sums` is (8, columns).
+    `table` (d + 1, 2, columns) float32 holds weights and accumulators, `rows` and `values` are the non-zeros'
+    table rows and scaled values, `scores` (columns,) takes the sums, made in the order of `row_score`.
     """
-    signature = types.void(table, types.intp, types.float32, sums, types.intp)
+    signature = types.void(table, rows, values, types.intp, scores)
 
     def generate(context: Any, build: Any, sig: Any, args: Any) -> Any:
-        weights, total = (context.make_array(sig.args[i])(context, build, args[i]) for i in (0, 3))
-        width = build.extract_value(weights.shape, 2)
-        place = build.mul(args[1], build.shl(width, _I64(1)))
-        into = build.mul(args[4], width)
-        value = _splat(build, args[2], _FLOATS)
+        weights, places, numbers, into = (
+            context.make_array(sig.args[i])(context, build, args[i]).data for i in (0, 1, 2, 4)
+        )
+        width = build.extract_value(context.make_array(sig.args[0])(context, build, args[0]).shape, 2)
+        double = build.shl(width, _I64(1))
+        over = build.and_(args[3], _I64(LANES - 1))
+        zero = ir.Constant(_FLOATS, [0.0] * LANES)
 
         def body(column: Any) -> None:
-            w = build.load(_at(build, weights.data, build.add(place, column), _FLOATS), align=4)
-            to = _at(build, total.data, build.add(into, column), _FLOATS)
-            build.store(build.fadd(build.load(to, align=4), build.fmul(w, value)), to, align=4)
+            sums = [cgutils.alloca_once(build, _FLOATS) for _ in range(LANES)]
+            for each in sums:
+                build.store(zero, each)
+
+            def add(k: Any, lane: int) -> None:
+                row = build.mul(build.load(build.gep(places, [k])), double)
+                w = build.load(_at(build, weights, build.add(row, column), _FLOATS), align=4)
+                x = _splat(build, build.load(build.gep(numbers, [k])), _FLOATS)
+                build.store(build.fadd(build.load(sums[lane]), build.fmul(w, x)), sums[lane])
+
+            for lane in range(LANES - 1):
+                with build.if_then(build.icmp_unsigned("<", _I64(lane), over)):
+                    add(_I64(lane), lane)
+            with cgutils.for_range(build, build.lshr(args[3], _I64(_SHIFT))) as loop:
+                first = build.add(over, build.shl(loop.index, _I64(_SHIFT)))
+                for lane in range(LANES):
+                    add(build.add(first, _I64(lane)), lane)
+            found = [build.load(each) for each in sums]
+            while len(found) > 1:
+                half = len(found) // 2
+                found = [build.fadd(found[i], found[i + half]) for i in range(half)]
+            build.store(found[0], _at(build, into, column, _FLOATS), align=4)
 
         _columns(build, width, body)
         return context.get_dummy_value()
@@ -272,41 +328,45 @@ def pack_score(typing: Any, table: Any, row: Any, x: Any, sums: Any, lane: Any) 
 
 @intrinsic
 def pack_step(
-    typing: Any, table: Any, row: Any, x: Any, slopes: Any, rates: Any, l1: Any, l2: Any, decays: Any
-) -> Any:
-    """`row_step` for one feature and all columns; `slopes`, `rates`, `l1`, `l2` are (columns,)."""
+    typing: Any, table: Any, rows: Any, values: Any, count: Any, slopes: Any, rates: Any, l1: Any, l2: Any,
+    decays: Any,
+) -> Any:  # fmt: skip
+    """`row_step` for all columns; `slopes`, `rates`, `l1`, `l2` are (columns,), the rest as in `pack_score`."""
     signature = types.void(
-        table, types.intp, types.float32, slopes, rates, l1, l2, types.boolean
+        table, rows, values, types.intp, slopes, rates, l1, l2, types.boolean
     )  # fmt: skip
 
     def generate(context: Any, build: Any, sig: Any, args: Any) -> Any:
-        arrays = {i: context.make_array(sig.args[i])(context, build, args[i]) for i in (0, 3, 4, 5, 6)}
-        width = build.extract_value(arrays[0].shape, 2)
-        place = build.mul(args[1], build.shl(width, _I64(1)))
-        value = _splat(build, args[2], _FLOATS)
+        data = {
+            i: context.make_array(sig.args[i])(context, build, args[i]).data for i in (0, 1, 2, 4, 5, 6, 7)
+        }
+        width = build.extract_value(context.make_array(sig.args[0])(context, build, args[0]).shape, 2)
+        double = build.shl(width, _I64(1))
         zero, ones = ir.Constant(_FLOATS, [0.0] * LANES), ir.Constant(_FLOATS, [1.0] * LANES)
-        decaying = build.icmp_unsigned("!=", args[7], args[7].type(0))
 
-        def body(column: Any) -> None:
-            at_w = _at(build, arrays[0].data, build.add(place, column), _FLOATS)
-            at_g = _at(build, arrays[0].data, build.add(build.add(place, width), column), _FLOATS)
-            own = {i: build.load(_at(build, arrays[i].data, column, _FLOATS), align=4) for i in (3, 4, 5, 6)}
-            w, g = build.load(at_w, align=4), build.load(at_g, align=4)
-            held = cgutils.alloca_once(build, _FLOATS)
-            build.store(build.fmul(value, own[3]), held)
-            with build.if_then(decaying):
-                sign = build.select(
-                    build.fcmp_ordered(">", w, zero), own[5],
-                    build.select(build.fcmp_ordered("<", w, zero), build.fsub(zero, own[5]), zero),
-                )  # fmt: skip
-                build.store(build.fadd(build.load(held), build.fadd(build.fmul(w, own[6]), sign)), held)
-            d = build.load(held)
-            g = build.fadd(g, build.fmul(d, d))
-            build.store(g, at_g, align=4)
-            step = build.fmul(build.fmul(own[4], d), _inverse_root(build, build.fadd(g, ones)))
-            build.store(build.fsub(w, step), at_w, align=4)
+        def sweep(column: Any, decaying: bool) -> None:
+            slope, rate, l1s, l2s = (
+                build.load(_at(build, data[i], column, _FLOATS), align=4) for i in (4, 5, 6, 7)
+            )
+            with cgutils.for_range(build, args[3]) as loop:
+                row = build.mul(build.load(build.gep(data[1], [loop.index])), double)
+                at_w = _at(build, data[0], build.add(row, column), _FLOATS)
+                at_g = _at(build, data[0], build.add(build.add(row, width), column), _FLOATS)
+                w, g = build.load(at_w, align=4), build.load(at_g, align=4)
+                x = _splat(build, build.load(build.gep(data[2], [loop.index])), _FLOATS)
+                d = build.fmul(x, slope)
+                if decaying:
+                    d = build.fadd(d, _decay(build, w, l1s, l2s, zero))
+                g = build.fadd(g, build.fmul(d, d))
+                build.store(g, at_g, align=4)
+                step = build.fmul(build.fmul(rate, d), _inverse_root(build, build.fadd(g, ones)))
+                build.store(build.fsub(w, step), at_w, align=4)
 
-        _columns(build, width, body)
+        with build.if_else(build.icmp_unsigned("!=", args[8], args[8].type(0))) as (some, none):
+            with some:
+                _columns(build, width, lambda column: sweep(column, True))
+            with none:
+                _columns(build, width, lambda column: sweep(column, False))
         return context.get_dummy_value()
 
     return signature, generate

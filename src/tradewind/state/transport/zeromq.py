@@ -12,7 +12,7 @@ import zmq
 from tradewind.errors import Misuse
 from tradewind.state.messages import Message
 
-_UNCOPIED = 1 << 20
+_UNCOPIED = 65536
 """Bytes from which on it is cheaper to share a frame with ZeroMQ's thread than to copy it."""
 
 

@@ -63,6 +63,10 @@ class Result(Struct, frozen=True, kw_only=True):
     """How many leases failed."""
     expected: Plan
     """The cheapest way that was seen before the start, to hold against what came."""
+    rate: float = 0.0
+    """Units per vCPU-second, as measured in the end."""
+    startup: float = 0.0
+    """Seconds from a lease's start until its worker works, as seen last."""
     loss: float | None = None
 
 
@@ -128,6 +132,8 @@ async def run(
             revocations=world.revocations,
             failures=world.failures,
             expected=expected,
+            rate=progress.rate,
+            startup=progress.startup,
             loss=work.loss(),
         )
         journal.record_result("run", result)
