@@ -30,11 +30,12 @@ def never(run: Path) -> bool:
 
 def test_a_budget_that_runs_out_pauses_and_the_run_goes_on_with_the_same_data_only(folder) -> None:
     """The budget is enough by the estimate, and then the work is slower than any estimate could know."""
-    spec = small_spec(folder, budget=0.06, snapshot_every="10m")
+    provider = {"kind": "local", "history": str(folder / "prices.csv"), "boot": 5, "speed": 30}
+    spec = small_spec(folder, budget=0.08, snapshot_every="10m", provider=provider)
     expected = undisturbed(spec)
     paused = train_slowly(folder, spec, Mishaps(folder, [never]))
     run = Path(paused.directory)
-    assert paused.outcome == "paused" and 0 < paused.cost <= 0.06
+    assert paused.outcome == "paused" and 0 < paused.cost <= 0.08
     record = RunIndex(folder / "runs").find(str(run))
     assert record.state == PAUSED and "budget" in record.reason
     assert not processes(run)

@@ -2,73 +2,28 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
-import interrupting_learner
 import numpy as np
 import pytest
+from small_specs import HEADER, PRICES, inline, spec_of, write_files, write_rows
 
 from tradewind.algorithms.batch import batch_of
 from tradewind.algorithms.linear.learner import LinearLearner
 from tradewind.data.model_files import newest_snapshot
-from tradewind.data.runs import DONE, PAUSED, RunIndex
-from tradewind.data.streams import open_data
+from tradewind.data.runs import RunIndex
 from tradewind.errors import Misuse, NoCapacity, Unaffordable
 from tradewind.providers.local import LocalProvider
 from tradewind.providers.simulated import SimulatedProvider
-from tradewind.session.spec import make_spec
 from tradewind.session.train import estimate, learn_on, resume, train
-
-HEADER = "zone,instance_type,time,price\n"
-PRICES = [
-    "us-east-1a,p2.xlarge,2020-02-01T00:00:00Z,0.3",
-    "us-east-1a,p2.xlarge,2020-02-02T00:00:00Z,0.31",
-    "us-east-1a,p2.xlarge,2020-02-09T00:00:00Z,0.3",
-]
-
-
-def write_rows(path: Path, rows: int = 400, features: int = 12, labels: str = "+1 -1") -> None:
-    kinds = labels.split()
-    lines = [
-        f"{kinds[(k * 7919) % 5 % len(kinds)]} {1 + k % 5}:1 {6 + k % (features - 6)}:0.5 {features}:{k % 3}"
-        for k in range(rows)
-    ]
-    path.write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A folder with rows and prices."""
-    write_rows(tmp_path / "rows.libsvm")
-    (tmp_path / "prices.csv").write_text(HEADER + "\n".join(PRICES) + "\n")
+    write_files(tmp_path)
     return tmp_path
-
-
-def spec_of(folder: Path, **changes: Any) -> Any:
-    document = {
-        "name": "small",
-        "learner": {"kind": "LinearLearner", "loss": "logistic"},
-        "data": {"path": str(folder / "rows.libsvm")},
-        "epochs": 3,
-        "batch": 20,
-        "parts": 4,
-        "workers": {"count": 2, "instance_types": ["p2.xlarge"]},
-        "provider": {"kind": "local", "history": str(folder / "prices.csv")},
-        "out": str(folder / "runs"),
-    }
-    return make_spec({**document, **changes})
-
-
-def inline(folder: Path, **changes: Any) -> Any:
-    return spec_of(folder, runtime="inline", **changes)
-
-
-def tables(run: str | Path) -> dict[str, bytes]:
-    found = newest_snapshot(Path(run) / "snapshots")
-    assert found is not None
-    return {name: array.tobytes() for name, array in found[1].items()}
 
 
 # what is refused, before anything is rented
@@ -152,22 +107,7 @@ def test_a_misspelt_key_of_a_spec_is_told_with_the_right_one(folder) -> None:
     assert not (folder / "runs").exists()
 
 
-# in this process
-
-
-def test_inline_from_a_spec_to_a_model(folder) -> None:
-    write_rows(folder / "test.libsvm", rows=100)
-    data = {"path": str(folder / "rows.libsvm"), "test": str(folder / "test.libsvm")}
-    done = train(inline(folder, data=data))
-    assert done.outcome == "done" and done.cost == 0 and done.metric == "accuracy"
-    assert done.quality == pytest.approx(done.model.score(_rows(folder / "test.libsvm"), "accuracy"))
-    (record,) = RunIndex(folder / "runs").list()
-    assert record.state == DONE and record.quality == done.quality
-    assert (Path(done.directory) / "model" / "model.safetensors").exists()
-
-
-def _rows(path: Path) -> Any:
-    return open_data(str(path), features=12).whole()
+# a learner and its data, and what comes after
 
 
 def test_inline_from_a_learner_and_arrays(tmp_path) -> None:
@@ -183,51 +123,6 @@ def test_inline_from_a_learner_and_arrays(tmp_path) -> None:
         out=str(tmp_path / "runs"),
     )
     assert done.outcome == "done" and (done.model.predict(batch_of(x)) == y).mean() > 0.9
-
-
-@pytest.mark.parametrize("batch", [1, 7, 30])
-def test_ctrl_c_pauses_and_resume_goes_on_bit_for_bit(folder, batch) -> None:
-    assert threading.current_thread() is threading.main_thread()
-    learner = {"kind": "interrupting_learner:InterruptingLearner"}
-    whole = train(inline(folder, learner=learner, name="whole"))
-    interrupting_learner.interrupt(batch)
-    paused = train(inline(folder, learner=learner))
-    assert paused.outcome == "paused" and paused.model is None
-    assert RunIndex(folder / "runs").find(paused.directory).state == PAUSED
-    assert tables(paused.directory) != tables(whole.directory)
-    done = resume(paused.directory)
-    assert done.outcome == "done" and done.model is not None
-    assert tables(done.directory) == tables(whole.directory)
-    with pytest.raises(Misuse, match="learn_on"):
-        resume(done.directory)
-
-
-def paused_run(folder: Path) -> Path:
-    interrupting_learner.interrupt(5)
-    done = train(inline(folder, learner={"kind": "interrupting_learner:InterruptingLearner"}))
-    assert done.outcome == "paused"
-    return Path(done.directory)
-
-
-def test_resume_with_another_number_of_features(folder) -> None:
-    run = paused_run(folder)
-    before = tables(run)
-    write_rows(folder / "rows.libsvm", features=13)
-    with pytest.raises(Misuse, match="13 features, but the state was learned from 12"):
-        resume(run)
-    assert tables(run) == before
-    write_rows(folder / "rows.libsvm")
-    assert resume(run).outcome == "done", "what is mended goes on"
-
-
-def test_resume_with_a_corrupt_file(folder) -> None:
-    run = paused_run(folder)
-    content = (folder / "rows.libsvm").read_text()
-    (folder / "rows.libsvm").write_text(content[:1000] + " 3:oops\n" + content[1000:])
-    with pytest.raises(Misuse, match=r"rows\.libsvm"):
-        resume(run)
-    (folder / "rows.libsvm").write_text(content)
-    assert resume(run).outcome == "done"
 
 
 def test_resume_of_nothing(tmp_path) -> None:

@@ -17,7 +17,7 @@ from tradewind.state.consistency import BulkSynchronous, StaleSynchronous
 from tradewind.state.engine import Engine
 from tradewind.state.snapshot import Snapshot, snapshot_of
 from tradewind.state.transport.zeromq import ZeroMQChannel
-from tradewind.training import data_host, rehearsal, state_host, worker
+from tradewind.training import data_host, state_host, worker
 from tradewind.training.in_process import learn_here
 from tradewind.training.job import Job, build_algorithm, learner_of
 from tradewind.training.state_host import check_continues, check_same_data, fresh_state
@@ -209,13 +209,4 @@ def test_snapshots_that_are_all_damaged_are_no_reason_to_begin_afresh(arguments)
 def test_a_file_that_changed_for_the_worse_is_told_before_anything_is_served(arguments, tmp_path) -> None:
     (tmp_path / "rows.libsvm").write_text("+1 1:1\n-1 2:nan\n")
     with pytest.raises(Misuse, match=r"rows\.libsvm"):
-        data_host.main(arguments, lambda: False)
-    with pytest.raises(Misuse, match=r"rows\.libsvm"):
         state_host.main(arguments, lambda: False)
-
-
-def test_the_rehearsal_takes_the_path_of_a_worker_and_leaves_no_thread() -> None:
-    """An instance imports it before it forks: a thread would not survive."""
-    before = threading.active_count()
-    rehearsal.rehearse()
-    assert threading.active_count() == before

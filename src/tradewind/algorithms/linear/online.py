@@ -11,6 +11,7 @@ A feature that a row holds twice counts twice in its score; alone, one model ste
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -248,7 +249,7 @@ class OnlineLearner:
         columns = pack.columns
         self.single = columns == 1
         width = 1 if self.single else -(-columns // LANES) * LANES
-        self._table = np.zeros((features + 1, 2, width), np.float32)
+        self._table = _zeros(features + 1, 2, width)
         self._bias = np.zeros((2, width), np.float32)
         scaled = np.flatnonzero(scaling.scale != 1.0)
         self._bound = int(scaled[-1]) + 1 if len(scaled) else 0
@@ -335,6 +336,14 @@ def pack_losses(
             rows = np.where(targets > 0, rows * float(pack.positive[number]), rows)
         found[number] = rows.sum() if weights is None else float(rows @ weights)
     return found
+
+
+def _zeros(*shape: int) -> NDArray[np.float32]:
+    """float32 zeros that begin with a cache line, so that no eight of them lie in two."""
+    count = math.prod(shape)
+    found = np.zeros(count + 16, np.float32)
+    first = -found.ctypes.data % 64 // 4
+    return found[first : first + count].reshape(shape)
 
 
 def _padded(values: NDArray[Any], width: int) -> NDArray[Any]:

@@ -331,16 +331,15 @@ def pack_step(
     typing: Any, table: Any, rows: Any, values: Any, count: Any, slopes: Any, rates: Any, l1: Any, l2: Any,
     decays: Any,
 ) -> Any:  # fmt: skip
-    """`row_step` for all columns; `slopes`, `rates`, `l1`, `l2` are (columns,), the rest as in `pack_score`."""
+    """`row_step` for all columns; `slopes`, `rates`, `l1`, `l2` are (columns,), the rest as to score."""
     signature = types.void(
         table, rows, values, types.intp, slopes, rates, l1, l2, types.boolean
     )  # fmt: skip
 
     def generate(context: Any, build: Any, sig: Any, args: Any) -> Any:
-        data = {
-            i: context.make_array(sig.args[i])(context, build, args[i]).data for i in (0, 1, 2, 4, 5, 6, 7)
-        }
-        width = build.extract_value(context.make_array(sig.args[0])(context, build, args[0]).shape, 2)
+        arrays = {i: context.make_array(sig.args[i])(context, build, args[i]) for i in (0, 1, 2, 4, 5, 6, 7)}
+        data = {i: each.data for i, each in arrays.items()}
+        width = build.extract_value(arrays[0].shape, 2)
         double = build.shl(width, _I64(1))
         zero, ones = ir.Constant(_FLOATS, [0.0] * LANES), ir.Constant(_FLOATS, [1.0] * LANES)
 
