@@ -19,7 +19,6 @@ from real_runs import (
 
 from tradewind.data.runs import DONE, PAUSED, RunIndex
 from tradewind.errors import Misuse
-from tradewind.session.spec import spec_bytes
 from tradewind.session.train import resume, train
 
 
@@ -31,7 +30,7 @@ def never(run: Path) -> bool:
 def test_a_budget_that_runs_out_pauses_and_the_run_goes_on_with_the_same_data_only(folder) -> None:
     """The budget is enough by the estimate, and then the work is slower than any estimate could know."""
     provider = {"kind": "local", "history": str(folder / "prices.csv"), "boot": 5, "speed": 30}
-    spec = small_spec(folder, budget=0.08, snapshot_every="10m", provider=provider)
+    spec = small_spec(folder, budget=0.08, snapshot_every="30s", provider=provider)
     expected = undisturbed(spec)
     paused = train_slowly(folder, spec, Mishaps(folder, [never]))
     run = Path(paused.directory)
@@ -40,19 +39,20 @@ def test_a_budget_that_runs_out_pauses_and_the_run_goes_on_with_the_same_data_on
     assert record.state == PAUSED and "budget" in record.reason
     assert not processes(run)
     set_pace(folder, 0.0)
-    (run / "spec.json").write_bytes(spec_bytes(small_spec(folder, budget=5.0)))
     leases, kept = _leases(run), learned(run)
     text = (folder / "rows.libsvm").read_text()
     for wrong, words in (
         (text + "+1 31:1\n", "31 features, but the state was learned from 30"),
         (text.replace(":", ";", 1), r"rows\.libsvm: line 1"),
+        (text.replace("+1 ", "-1 ", 1), "other rows than the run began with"),
     ):
         (folder / "rows.libsvm").write_text(wrong)
         with pytest.raises(Misuse, match=words):
-            resume(run)
+            resume(run, budget=5.0)
         assert _leases(run) == leases and learned(run) == kept
+        assert RunIndex(folder / "runs").find(str(run)).state == PAUSED
     (folder / "rows.libsvm").write_text(text)
-    done = resume(run)
+    done = resume(run, budget=5.0)
     assert done.outcome == "done" and done.cost > paused.cost
     assert RunIndex(folder / "runs").find(str(run)).state == DONE
     assert learned(run) == expected

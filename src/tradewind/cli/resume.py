@@ -23,7 +23,8 @@ from tradewind.session.train import resume
     help="The folder of the runs.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Go on with another number of instances.")
-def command(*, run: str, out: Path, workers: int | None, as_json: bool) -> int:
+@click.option("--budget", type=float, help="Another budget, US dollars for the whole run.")
+def command(*, run: str, out: Path, workers: int | None, budget: float | None, as_json: bool) -> int:
     """Go on with a run that was paused or cut off.
 
     RUN is `latest`, a run's number, name or folder. It goes on from the last snapshot; what was learned up to
@@ -32,5 +33,5 @@ def command(*, run: str, out: Path, workers: int | None, as_json: bool) -> int:
     found = find_run(run, out)
     directory = found.parent if found.is_file() else found
     with Progress(directory.name, silent=as_json) as progress:
-        done = resume(directory, workers=workers, console=progress)
+        done = resume(directory, workers=workers, budget=budget, console=progress)
     return tell_end(done, as_json=as_json)

@@ -13,7 +13,7 @@ from tradewind.algorithms.interface import Algorithm
 from tradewind.algorithms.linear.learner import LinearLearner
 from tradewind.control.policy import AnyPolicy
 from tradewind.data.catalogs import aws_catalog
-from tradewind.data.recorded_histories import DEMO_START, history
+from tradewind.data.recorded_histories import history
 from tradewind.data.schemas import Labels
 from tradewind.data.stored import StoredData
 from tradewind.data.streamed import StreamedData
@@ -49,7 +49,8 @@ class Material(Struct, frozen=True):
 def market_of(spec: ProviderSpec, catalog: Catalog | None = None) -> tuple[RecordedMarket, float]:
     """The recorded market of a spec, and the moment at which the run begins in it."""
     recorded = history(spec.history)
-    first = DEMO_START if spec.history == "demo" else recorded.start
+    # The first moment at which every pool is recorded: before it the market looks emptier than it was.
+    first = max((prices.start for prices in recorded.prices.values()), default=recorded.start)
     start = first if spec.start is None else spec.start
     if not recorded.start <= start < recorded.end:
         raise Misuse(

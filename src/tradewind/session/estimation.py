@@ -215,7 +215,9 @@ def estimated(
 
 def _seconds(chosen: list[tuple[Candidate, int]], speed: Speed, rows: float) -> Interval:
     together = sum(speed.of(each.offer) * count for each, count in chosen)
-    return run_time(rows, speed.row_seconds, together, startup=max(each.offer.wait for each, _ in chosen))
+    wait = max(each.offer.wait for each, _ in chosen)
+    # An instance is seldom sooner there than is said, and may take twice as long on a busy machine.
+    return run_time(rows, speed.row_seconds, together) + Interval(0.8 * wait, wait, 2 * wait)
 
 
 def _hourly(

@@ -52,7 +52,7 @@ from tradewind.training.elastic.process_work import ProcessWork
 from tradewind.training.elastic.served_state import ServedState
 from tradewind.training.elastic.work import Work
 from tradewind.training.in_process import learn_here
-from tradewind.training.state_host import check_continues, fresh_state
+from tradewind.training.state_host import check_continues, check_same_data, fresh_state
 from tradewind.training.view import Progress, TrainingView
 from tradewind.training.worker import part_of
 
@@ -176,7 +176,10 @@ class Stretch:
         for folder in (self.directory / SNAPSHOTS, self.base):
             found = None if folder is None else newest_snapshot(folder)
             if found is not None:
-                check_continues(snapshot_of(*found[1:]), config, train.name)
+                snapshot = snapshot_of(*found[1:])
+                check_continues(snapshot, config, train.name)
+                if folder == self.directory / SNAPSHOTS:
+                    check_same_data(snapshot, train)
                 return
         fresh_state(self.job, self.material.algorithm, train)
 

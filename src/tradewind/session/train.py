@@ -14,7 +14,7 @@ from tradewind.algorithms.interface import Algorithm
 from tradewind.control.journal import Journal
 from tradewind.data.durable_files import write_durably
 from tradewind.data.model_files import newest_snapshot
-from tradewind.data.runs import DONE, RunIndex, new_run_directory
+from tradewind.data.runs import CRASHED, DONE, RUNNING, RunIndex, new_run_directory
 from tradewind.data.stored import StoredData
 from tradewind.data.streamed import StreamedData
 from tradewind.data.streams import open_data
@@ -57,20 +57,26 @@ def learn_on(run: str | Path, data: Any, *, console: Observer | None = None, **o
     """
     directory = Path(run)
     before = _stored_spec(directory)
-    plain = msgspec.to_builtins(before)
+    plain = _document(before)
     named, opened = _named(data)
-    plain["data"] = {**_without_none(plain["data"]), "format": "auto", **named}
-    plain["learner"] = {"kind": before.learner.kind, **_without_none(before.learner.arguments)}
-    spec = make_spec({**_without_none(plain), **options}, source="learn_on()")
+    plain["data"] = {**plain["data"], "format": "auto", **named}
+    spec = make_spec({**plain, **options}, source="learn_on()")
     if newest_snapshot(directory / SNAPSHOTS) is None:
         raise Misuse("it has no state to go on from", source=str(run), fix="Finish it first.")
     return _begin(spec, console, base=directory / SNAPSHOTS, opened=opened)
 
 
-def resume(run: str | Path, *, workers: int | None = None, console: Observer | None = None) -> Trained:
+def resume(
+    run: str | Path,
+    *,
+    workers: int | None = None,
+    budget: float | None = None,
+    console: Observer | None = None,
+) -> Trained:
     """Go on with the run in the folder `run`, from its last snapshot, with `workers` instances if given.
 
-    The market goes on from the moment at which it was left. Raises Misuse if the run is done, is being
+    `budget`, if given, is the new one in US dollars for the whole run, what it has cost before included. The
+    market goes on from the moment at which it was left. Raises Misuse if the run is done, is being
     driven by another process, or has other data than it began with.
     """
     directory = Path(run)
@@ -81,12 +87,22 @@ def resume(run: str | Path, *, workers: int | None = None, console: Observer | N
         raise Misuse("it is done", source=str(run), fix="Use learn_on to learn from new data.")
     if workers is not None:
         spec = msgspec.structs.replace(spec, workers=msgspec.structs.replace(spec.workers, count=workers))
+    if budget is not None:
+        spec = make_spec(_document(spec), source="resume()", overrides={"budget": budget})
     left_at = None
     if (directory / JOURNAL).exists():  # an inline run has none, nor one that ended before its first decision
         with Journal.read(directory / JOURNAL) as journal:
-            left_at = journal.summary().last
-    record = index.resume(record.id)
-    return Stretch(spec, directory, index, console, record=record, at=left_at).run()
+            summary = journal.summary()
+        left_at = summary.last
+        if record.state == CRASHED and summary.sample is not None:
+            # Its driver was killed before it could write down what this stretch cost.
+            record = msgspec.structs.replace(record, cost=(record.cost or 0.0) + summary.sample.spent)
+    stretch = Stretch(spec, directory, index, console, record=record, at=left_at)
+    if record.state != RUNNING:  # else `index.resume` refuses
+        stretch.check()
+    index.resume(record.id)
+    stretch.record = record if record.cost is None else index.update(record.id, cost=record.cost)
+    return stretch.run()
 
 
 def estimate(spec: TrainSpec) -> Estimate:
@@ -135,6 +151,12 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in table.items()
         if value is not None
     }
+
+
+def _document(spec: TrainSpec) -> dict[str, Any]:
+    """The spec as a document that `make_spec` takes."""
+    learner = {"kind": spec.learner.kind, **spec.learner.arguments}
+    return _without_none({**msgspec.to_builtins(spec), "learner": learner})
 
 
 def _stored_spec(directory: Path) -> TrainSpec:

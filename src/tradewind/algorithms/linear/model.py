@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from tradewind.algorithms.batch import Batch
+from tradewind.algorithms.batch import Batch, batch_of
 from tradewind.algorithms.linear import metrics
 from tradewind.algorithms.linear.calibration import calibrate
 from tradewind.algorithms.linear.labels import class_numbers, numeric
@@ -70,12 +70,15 @@ class LinearModel:
             )
         return np.asarray(batch.matrix() @ self.weights + self.bias, np.float64)
 
-    def evaluate(self, batch: Batch) -> NDArray[np.float64]:
-        """Values (n,), the probability of the second class (n,), or of each of more classes (n, k)."""
-        scores = self.scores(batch)
+    def evaluate(self, batch: Batch | ArrayLike) -> NDArray[np.float64]:
+        """Values (n,), the probability of the second class (n,), or of each of more classes (n, k).
+
+        For a batch, or an array or scipy sparse matrix (n, d).
+        """
+        scores = self.scores(batch if isinstance(batch, Batch) else batch_of(batch))
         return scores if self.classes is None else probabilities(self.loss, scores)
 
-    def predict(self, batch: Batch) -> NDArray[Any]:
+    def predict(self, batch: Batch | ArrayLike) -> NDArray[Any]:
         """Values, or classes as they were labelled, (n,)."""
         answer = self.evaluate(batch)
         if self.classes is None:

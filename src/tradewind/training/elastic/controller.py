@@ -187,12 +187,7 @@ class _World:
             View(clock.now(), offers, leases, notices), self._work.progress(), self._goal, self._spent
         )
         if self._steady is None and (plan := cheapest_steady(view)) is not None:
-            workers = sum(number for _, number in plan.places)
-            seconds = plan.seconds - view.progress.startup
-            speed = (
-                (view.progress.total - view.progress.done) / seconds / view.progress.rate if workers else 0.0
-            )
-            self._steady = (plan.cost / plan.seconds, speed)
+            self._steady = (plan.cost / plan.seconds, plan.speed)
         self._offers = offers
         self._hourly = _hourly(leases, offers)
         return view
@@ -245,15 +240,16 @@ class _World:
 
     async def news(self, decision: Decision) -> None:
         """Wait for what could change the policy's answer. The end of a lease that we released could not."""
-        while not await self._heard(decision):
+        broke = self._broke_at()  # once a decision: asked at every change, it would recede for ever
+        while not await self._heard(decision, broke):
             pass
 
-    async def _heard(self, decision: Decision) -> bool:
+    async def _heard(self, decision: Decision, broke: float) -> bool:
         if self._change is None:
             self._change = asyncio.create_task(self._work.next_change())
         if self._stop is not None and self._stopping is None:
             self._stopping = asyncio.create_task(self._stop.wait())
-        before = min(decision.wake_at, self._retry_at, self._broke_at())
+        before = min(decision.wake_at, self._retry_at, broke)
         news = asyncio.create_task(self._provider.next_news(before, decision.watch))
         waiting = [news, self._change] if self._stopping is None else [news, self._change, self._stopping]
         try:

@@ -30,6 +30,8 @@ class Plan(Struct, frozen=True):
     """US dollars, by the second."""
     places: tuple[tuple[str, int], ...]
     """Pools with their terms, and how many workers in each."""
+    speed: float = 0.0
+    """Useful vCPUs of all workers together."""
 
 
 def cheapest_steady(view: TrainingView) -> Plan | None:
@@ -123,10 +125,11 @@ def _plan(places: Sequence[tuple[Candidate, int]], view: TrainingView, state: fl
     used = [(each, number) for each, number in places if number > 0]
     speed = sum(each.vcpus * number for each, number in used)
     wait = max((each.offer.wait for each, _ in used), default=0.0)
-    seconds = seconds_left(view.progress, speed) + view.progress.startup + wait
+    # The start-up counts from the lease's start, so it holds the wait for the instance to answer.
+    seconds = seconds_left(view.progress, speed) + max(view.progress.startup, wait)
     per_hour = state + sum(each.offer.price.per_hour * number for each, number in used)
     names = tuple((f"{each.offer.pool} {each.offer.terms.value}", number) for each, number in used)
-    return Plan(seconds, per_hour * seconds / 3600 if speed > 0 else math.inf, names)
+    return Plan(seconds, per_hour * seconds / 3600 if speed > 0 else math.inf, names, speed)
 
 
 def _state_price(offers: Iterable[Offer], goal: Goal) -> float | None:

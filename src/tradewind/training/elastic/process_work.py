@@ -3,7 +3,7 @@
 AgileML stage 1 (Harlap et al., EuroSys 2017, section 3): the state is served from a lease that cannot be
 revoked, the workers are on leases that can, keep nothing that is not in the state, and are hosted elsewhere
 when theirs are warned or lost. A lease takes part once its first task has read the data, so nobody waits for
-a newcomer; and a worker that moves is taken over by its new host at the end of a clock.
+a newcomer; and a worker that moves is taken over by its new host at once: a batch in hand is computed again.
 
 What is asked of the state's server goes through `StateLink`, which blocks, and so is asked in a thread.
 """
