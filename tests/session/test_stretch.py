@@ -13,6 +13,9 @@ from small_specs import inline, tables, write_files, write_rows
 from tradewind.data.runs import DONE, PAUSED, RunIndex
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse
+from tradewind.session.assembly import modelled_work
+from tradewind.session.spec import make_spec
+from tradewind.session.stretch import Stretch
 from tradewind.session.train import resume, train
 
 
@@ -81,3 +84,13 @@ def test_resume_with_a_corrupt_file(folder) -> None:
         resume(run)
     (folder / "rows.libsvm").write_text(content)
     assert resume(run).outcome == "done"
+
+
+def test_a_simulated_run_goes_on_from_the_rows_that_it_had_read(tmp_path) -> None:
+    spec = make_spec({"learner": {"kind": "LinearLearner"}, "data": "adult", "provider": "simulated"})
+    whole = Stretch(spec, tmp_path, RunIndex(tmp_path), None)
+    half = Stretch(spec, tmp_path, RunIndex(tmp_path), None, done=16_000.0)
+    whole.check()
+    half.check()
+    assert (whole.progress.done, half.progress.done) == (0.0, 16_000.0)
+    assert modelled_work(spec, half.policy, half.progress).progress().done == 16_000.0

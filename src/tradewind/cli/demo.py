@@ -15,13 +15,7 @@ from tradewind.session.report.reading import report_data
 
 
 @terminal.verb("tradewind demo --out runs")
-@click.option(
-    "--out",
-    default="runs",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The folder of the runs.",
-)
+@terminal.runs_folder
 def command(*, out: Path, as_json: bool) -> int:
     """Train through real revocations on this machine, in a minute.
 

@@ -14,13 +14,7 @@ from tradewind.session.report.reading import journal_in, report_data
 
 @terminal.verb("tradewind report latest --to report.html")
 @click.argument("run", default="latest")
-@click.option(
-    "--out",
-    default="runs",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The folder of the runs.",
-)
+@terminal.runs_folder
 @click.option(
     "--to",
     type=click.Path(path_type=Path),

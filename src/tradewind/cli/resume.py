@@ -15,13 +15,7 @@ from tradewind.session.train import resume
 
 @terminal.verb("tradewind resume latest")
 @click.argument("run", default="latest")
-@click.option(
-    "--out",
-    default="runs",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The folder of the runs.",
-)
+@terminal.runs_folder
 @click.option("--workers", type=click.IntRange(min=1), help="Go on with another number of instances.")
 @click.option("--budget", type=float, help="Another budget, US dollars for the whole run.")
 def command(*, run: str, out: Path, workers: int | None, budget: float | None, as_json: bool) -> int:

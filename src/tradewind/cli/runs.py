@@ -15,13 +15,7 @@ from tradewind.session.report.page import dollars
 
 
 @terminal.verb("tradewind runs --top 5")
-@click.option(
-    "--out",
-    default="runs",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The folder of the runs.",
-)
+@terminal.runs_folder
 @click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Rows shown.")
 def command(*, out: Path, top: int, as_json: bool) -> None:
     """The runs so far: how they stand and what they cost.

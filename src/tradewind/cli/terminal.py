@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -28,6 +29,17 @@ def verb(example: str) -> Callable[[F], click.Command]:
         return command
 
     return make
+
+
+def runs_folder(function: F) -> F:
+    """Give a verb the option `--out`, the folder of the runs."""
+    return click.option(
+        "--out",
+        default="runs",
+        show_default=True,
+        type=click.Path(path_type=Path),
+        help="The folder of the runs.",
+    )(function)
 
 
 def console() -> Console:

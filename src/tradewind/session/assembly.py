@@ -27,8 +27,9 @@ from tradewind.session.spec import DataSpec, ProviderSpec, TrainSpec
 from tradewind.training.elastic.bidding.cheapest_spot import CheapestSpot
 from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
 from tradewind.training.elastic.bidding.on_demand import OnDemand
+from tradewind.training.elastic.modelled_work import ModelledWork
 from tradewind.training.job import Job, build_algorithm
-from tradewind.training.view import Goal
+from tradewind.training.view import Goal, Progress
 
 POLICIES: Mapping[str, type] = {kind.name: kind for kind in (CheapestSpot, OnDemand, CheckpointRestart)}
 """The bidding policies by the name that users write."""
@@ -109,6 +110,21 @@ def policy_of(spec: TrainSpec) -> AnyPolicy:
             f"{spec.policy.name} cannot be made: {problem}", field="policy.args", fix="Mend its arguments."
         ) from problem
     return policy
+
+
+def modelled_work(spec: TrainSpec, policy: AnyPolicy, measured: Progress) -> ModelledWork:
+    """The model of a job's work under a policy, at the speed in `measured` and from where that stands."""
+    checkpoints = isinstance(policy, CheckpointRestart)
+    return ModelledWork(
+        measured.total,
+        measured.rate,
+        startup=measured.startup,
+        mode="checkpoints" if checkpoints else "servers",
+        snapshot_every=policy.interval if isinstance(policy, CheckpointRestart) else spec.snapshot_every,
+        snapshot_seconds=policy.checkpoint if isinstance(policy, CheckpointRestart) else 0.0,
+        workers=spec.workers.count,
+        done=measured.done,
+    )
 
 
 def job_of(spec: TrainSpec) -> Job:

@@ -23,7 +23,7 @@ from tradewind.control.policy import AnyPolicy
 from tradewind.control.records import header_for
 from tradewind.data.model_files import newest_snapshot
 from tradewind.providers.simulated import SimulatedProvider
-from tradewind.session.assembly import goal_of, job_of, market_of, material_of
+from tradewind.session.assembly import goal_of, job_of, market_of, material_of, modelled_work
 from tradewind.session.report.data import ComparisonRow
 from tradewind.session.report.page import write_page
 from tradewind.session.report.reading import JOURNAL, RunResult, report_data
@@ -34,7 +34,6 @@ from tradewind.state.snapshot import Snapshot, snapshot_of
 from tradewind.training.elastic import controller
 from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
 from tradewind.training.elastic.bidding.on_demand import OnDemand
-from tradewind.training.elastic.modelled_work import ModelledWork
 from tradewind.training.in_process import learn_here
 from tradewind.training.state_host import fresh_state
 from tradewind.training.view import Progress, TrainingView
@@ -124,15 +123,7 @@ def _simulated(spec: TrainSpec, policy: AnyPolicy, measured: Progress) -> contro
     named = msgspec.structs.replace(spec, policy=PolicySpec(name=policy.name), budget=None, deadline=None)
     market, start = market_of(spec.provider)
     goal = goal_of(named, start)
-    work = ModelledWork(
-        measured.total,
-        measured.rate,
-        startup=measured.startup,
-        mode="checkpoints" if isinstance(policy, CheckpointRestart) else "servers",
-        snapshot_every=policy.interval if isinstance(policy, CheckpointRestart) else spec.snapshot_every,
-        snapshot_seconds=policy.checkpoint if isinstance(policy, CheckpointRestart) else 0.0,
-        workers=spec.workers.count,
-    )
+    work = modelled_work(named, policy, measured)
     with tempfile.TemporaryDirectory(prefix="tw-") as folder:
         header = header_for(policy, TrainingView, version=__version__, start=start)
         with Journal(Path(folder, JOURNAL), header, commit_every=256) as journal:

@@ -31,7 +31,15 @@ from tradewind.providers.local import LocalProvider
 from tradewind.providers.simulated import SimulatedProvider
 from tradewind.runtimes.processes import ProcessRuntime
 from tradewind.session import durations
-from tradewind.session.assembly import Material, goal_of, job_of, market_of, material_of, policy_of
+from tradewind.session.assembly import (
+    Material,
+    goal_of,
+    job_of,
+    market_of,
+    material_of,
+    modelled_work,
+    policy_of,
+)
 from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of
 from tradewind.session.report.data import EstimateRow, Source
 from tradewind.session.report.page import write_page
@@ -47,7 +55,6 @@ from tradewind.training.elastic.bidding.candidates import fits
 from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
 from tradewind.training.elastic.feasibility import require_feasible
 from tradewind.training.elastic.modelled_work import MODEL as MODELLED
-from tradewind.training.elastic.modelled_work import ModelledWork
 from tradewind.training.elastic.process_work import ProcessWork
 from tradewind.training.elastic.served_state import ServedState
 from tradewind.training.elastic.work import Work
@@ -106,7 +113,7 @@ class Stretch:
     """One stretch of a run.
 
     `record` is its line in the record of runs, `base` the snapshots of an earlier run to learn on from, `at`
-    the market's moment at which it was left, `stream` data that passes once.
+    the market's moment at which it was left and `done` the rows read by then, `stream` data that passes once.
     """
 
     def __init__(
@@ -119,11 +126,12 @@ class Stretch:
         record: Run | None = None,
         base: Path | None = None,
         at: float | None = None,
+        done: float = 0.0,
         stream: StreamedData | None = None,
     ) -> None:
         self.spec, self.directory, self.index, self.console = spec, directory, index, console
         self.record = record
-        self.base, self.at, self.stream = base, at, stream
+        self.base, self.at, self.done, self.stream = base, at, done, stream
         self.elapsed = clock.stopwatch()
         self.material: Material | None = None
         self.estimate: Estimate | None = None
@@ -164,7 +172,7 @@ class Stretch:
         offers = self.market.offers(self.start)
         rates = sorted(self.speed.rate(offer) for offer in offers if fits(offer, goal.workers))
         rate = rates[len(rates) // 2] if rates else 0.0
-        self.progress = Progress(0.0, rows, 0.0, rate, self.market.boot)
+        self.progress = Progress(self.done, rows, self.done, rate, self.market.boot)
         require_feasible(TrainingView(View(self.start, offers, ()), self.progress, goal))
         self.estimate = estimated(spec, self.market, goal, self.start, self.speed, rows)
 
@@ -308,22 +316,8 @@ class Stretch:
     def _work(self, sockets: Path) -> Work:
         assert self.material is not None
         job, train = self.job, self.material.train
-        total, rate, startup = self.progress.total, self.progress.rate, self.progress.startup
         if self.spec.provider.kind == "simulated":
-            checkpoints = isinstance(self.policy, CheckpointRestart)
-            return ModelledWork(
-                total,
-                rate,
-                startup=startup,
-                mode="checkpoints" if checkpoints else "servers",
-                snapshot_every=self.policy.interval
-                if isinstance(self.policy, CheckpointRestart)
-                else self.spec.snapshot_every,
-                snapshot_seconds=self.policy.checkpoint
-                if isinstance(self.policy, CheckpointRestart)
-                else 0.0,
-                workers=self.spec.workers.count,
-            )
+            return modelled_work(self.spec, self.policy, self.progress)
         parts = [part_of(job, train, each) for each in range(job.parts)]
         snapshots = self.directory.absolute() / SNAPSHOTS
         address = f"ipc://{sockets / 'state'}"
@@ -345,11 +339,11 @@ class Stretch:
                 "snapshots": str(snapshots),
                 "base": None if self.base is None else str(self.base.absolute()),
             },
-            total=total,
+            total=self.progress.total,
             rows_done=rows_done,
             speeds=share_of,
-            rate=rate,
-            startup=startup,
+            rate=self.progress.rate,
+            startup=self.progress.startup,
             snapshot_every=self.spec.snapshot_every,
         )
 

@@ -89,15 +89,16 @@ def resume(
         spec = msgspec.structs.replace(spec, workers=msgspec.structs.replace(spec.workers, count=workers))
     if budget is not None:
         spec = make_spec(_document(spec), source="resume()", overrides={"budget": budget})
-    left_at = None
+    left_at, done = None, 0.0
     if (directory / JOURNAL).exists():  # an inline run has none, nor one that ended before its first decision
         with Journal.read(directory / JOURNAL) as journal:
             summary = journal.summary()
         left_at = summary.last
+        done = 0.0 if summary.sample is None else summary.sample.done
         if record.state == CRASHED and summary.sample is not None:
             # Its driver was killed before it could write down what this stretch cost.
             record = msgspec.structs.replace(record, cost=(record.cost or 0.0) + summary.sample.spent)
-    stretch = Stretch(spec, directory, index, console, record=record, at=left_at)
+    stretch = Stretch(spec, directory, index, console, record=record, at=left_at, done=done)
     if record.state != RUNNING:  # else `index.resume` refuses
         stretch.check()
     index.resume(record.id)
