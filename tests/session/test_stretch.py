@@ -10,6 +10,7 @@ import interrupting_learner
 import pytest
 from small_specs import inline, tables, write_files, write_rows
 
+from tradewind import clock
 from tradewind.data.runs import DONE, PAUSED, RunIndex
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse
@@ -93,4 +94,10 @@ def test_a_simulated_run_goes_on_from_the_rows_that_it_had_read(tmp_path) -> Non
     whole.check()
     half.check()
     assert (whole.progress.done, half.progress.done) == (0.0, 16_000.0)
-    assert modelled_work(spec, half.policy, half.progress).progress().done == 16_000.0
+
+    async def done() -> float:
+        work = modelled_work(spec, half.policy, half.progress)
+        await work.open()
+        return work.progress().done
+
+    assert clock.simulate(done()) == 16_000.0
