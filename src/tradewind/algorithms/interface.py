@@ -30,10 +30,11 @@ class State(Protocol):
     4. No push is taken in twice, however often it is sent.
     """
 
-    def initialize(self, key: str, value: ArrayLike, *, aggregate: str = "add", **options: float) -> None:
+    def initialize(self, key: str, value: ArrayLike, *, aggregate: str = "add", **options: Any) -> None:
         """Register a table with its first value; its shape and dtype hold from now on.
 
-        Misuse if `key` exists. `options` are the aggregation's own, such as `rate` for adagrad.
+        Misuse if `key` exists. `options` are the aggregation's own, such as `rate` for adagrad: one number, or
+        one for each column.
         """
         ...
 
