@@ -33,8 +33,8 @@ class State(Protocol):
     def initialize(self, key: str, value: ArrayLike, *, aggregate: str = "add", **options: Any) -> None:
         """Register a table with its first value; its shape and dtype hold from now on.
 
-        Misuse if `key` exists. `options` are the aggregation's own, such as `rate` for adagrad: one number, or
-        one for each column.
+        Misuse if `key` exists. `options` are the aggregation's own, such as `rate` for adagrad; each is a
+        number, or one a column.
         """
         ...
 
