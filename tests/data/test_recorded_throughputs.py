@@ -2,22 +2,15 @@
 
 import gzip
 import json
-import os
-from pathlib import Path
 
 import pytest
 
 from tradewind.data.recorded_throughputs import throughputs
 from tradewind.errors import Misuse
 
-DATA = Path(os.environ.get("TRADEWIND_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
-
-@pytest.mark.parametrize("name", ["spot/gpu-throughputs.json"])
-def test_the_published_file_reads_as_plain_json_does(name) -> None:
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"{name} is not in {DATA}")
+def test_the_published_file_reads_as_plain_json_does(bench_data) -> None:
+    path = bench_data("spot/gpu-throughputs.json")
     plain = json.loads(path.read_text())
     read = throughputs(path)
     assert set(read.devices) == set(plain)
