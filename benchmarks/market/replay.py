@@ -52,16 +52,18 @@ STARTUP = 120.0
 MOVE_WHEN = 0.2
 
 
-def once(market: RecordedMarket, path: Path) -> tuple[float, controller.Result, str, int]:
+def once(
+    market: RecordedMarket, path: Path, move_when: float | None, vcpu_seconds: float
+) -> tuple[float, controller.Result, str, int]:
     """One simulated run with its journal; the wall's seconds, the result, the digest and the decisions."""
-    policy = CheapestSpot(move_when=MOVE_WHEN)
+    policy = CheapestSpot(move_when=move_when)
     goal = Goal(
         workers=Demand(resources=Resources(vcpus=1), count=WORKERS),
         state=Demand(resources=Resources(vcpus=2, memory_gib=8)),
         useful_vcpus=USEFUL_VCPUS,
     )
     work = ModelledWork(
-        total=VCPU_SECONDS * RATE,
+        total=vcpu_seconds * RATE,
         rate=RATE,
         startup=STARTUP,
         useful_vcpus=USEFUL_VCPUS,
@@ -88,7 +90,14 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("TRADEWIND_DATA", here / "../shared/data"))
     )
-    parser.add_argument("--quick", action="store_true", help="two rounds instead of five")
+    parser.add_argument("--quick", action="store_true", help="five rounds instead of nine")
+    parser.add_argument(
+        "--move-when",
+        type=float,
+        default=MOVE_WHEN,
+        help="how much cheaper a pool must be to move to it; 0: never",
+    )
+    parser.add_argument("--vcpu-seconds", type=float, default=VCPU_SECONDS, help="the job's size")
     options = parser.parse_args()
     source = options.data / "spot" / "prices-2015.csv.gz"
     if not source.is_file():
@@ -99,10 +108,12 @@ def main() -> None:
     rows = []
     # One market and one history a round: nothing is remembered from round to round.
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(-1, 2 if options.quick else 5):
+        for number in range(-1, 5 if options.quick else 9):
             market = RecordedMarket(recorded, aws_catalog(), boot=0.0)
             path = Path(folder) / f"round-{number}.sqlite"
-            seconds, result, digest, decisions = once(market, path)
+            seconds, result, digest, decisions = once(
+                market, path, options.move_when or None, options.vcpu_seconds
+            )
             again = replay(path)
             if number >= 0:  # the first is a warm-up
                 rows.append((seconds, again.seconds, digest, again.decisions, path.stat().st_size, result))

@@ -5,7 +5,6 @@ import csv
 import gzip
 import json
 import math
-import os
 from datetime import datetime
 from pathlib import Path
 
@@ -20,15 +19,7 @@ from tradewind.market.instances import Pool
 from tradewind.market.recorded import RecordedMarket
 
 SAMPLES = Path(tradewind.__file__).parent / "data" / "samples"
-BENCH = Path(os.environ.get("TRADEWIND_DATA", Path(__file__).parents[3] / "shared" / "data"))
 POOL = Pool("p2.xlarge", "us-east-1a")
-
-
-def bench(name):
-    path = BENCH / name
-    if not path.exists():
-        pytest.skip(f"needs {path}")
-    return path
 
 
 def by_pool(path):
@@ -65,8 +56,8 @@ def test_the_shipped_prices_of_2020():
     assert market.price(Pool("p3.2xlarge", "us-east-1b")).at(moment("2020-02-01")) == 1.0033
 
 
-def test_the_prices_of_2015():
-    path = bench("spot/prices-2015.csv.gz")
+def test_the_prices_of_2015(bench_data):
+    path = bench_data("spot/prices-2015.csv.gz")
     market = history(path)
     records = by_pool(path)
     assert sum(map(len, records.values())) == 184_451
@@ -74,8 +65,8 @@ def test_the_prices_of_2015():
     assert RecordedMarket(market, aws_catalog(), boot=60.0).offers(moment("2015-06-01"))
 
 
-def test_first_above_on_real_prices_is_that_of_a_plain_loop():
-    path = bench("spot/prices-2015.csv.gz")
+def test_first_above_on_real_prices_is_that_of_a_plain_loop(bench_data):
+    path = bench_data("spot/prices-2015.csv.gz")
     pool = Pool("c3.xlarge", "us-east-1a")
     rows = by_pool(path)[pool]
     price = history(path, types=[pool.instance_type], zones=[pool.zone]).price(pool)
@@ -137,8 +128,8 @@ def test_lives_are_dealt_to_the_pools_that_are_told():
     assert caught.value.field == "start"
 
 
-def test_every_file_of_the_bench_is_read():
-    folder = bench("availability")
+def test_every_file_of_the_bench_is_read(bench_data):
+    folder = bench_data("availability")
     files = [path for path in folder.iterdir() if path.name.endswith(".json.gz")]
     assert files
     for path in files:

@@ -1,6 +1,4 @@
 import gzip
-import os
-import pathlib
 import subprocess
 import sys
 
@@ -154,13 +152,8 @@ def test_the_shipped_sample_is_adult():
     assert round(float((train.whole().labels > 0).mean()), 4) == 0.2408
 
 
-def test_the_shipped_sample_is_the_public_one():
-    folder = pathlib.Path(
-        os.environ.get("TRADEWIND_DATA", pathlib.Path(__file__).parents[2] / "../shared/data")
-    )
-    path = folder / "learn" / "a9a.gz"
-    if not path.exists():
-        pytest.skip(f"bench data absent: {path}")
+def test_the_shipped_sample_is_the_public_one(bench_data):
+    path = bench_data("learn/a9a.gz")
     assert open_data(path).digest() == open_data("adult").digest()
 
 

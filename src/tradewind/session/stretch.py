@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -174,7 +175,8 @@ class Stretch:
         rate = rates[len(rates) // 2] if rates else 0.0
         self.progress = Progress(self.done, rows, self.done, rate, self.market.boot)
         require_feasible(TrainingView(View(self.start, offers, ()), self.progress, goal))
-        self.estimate = estimated(spec, self.market, goal, self.start, self.speed, rows)
+        left = max(0.0, rows - self.done)
+        self.estimate = estimated(spec, self.market, goal, self.start, self.speed, left)
 
     def _check_state(self) -> None:
         """What is learned on from must fit the data; a fresh state must be possible at all."""
@@ -460,7 +462,7 @@ def _row(what: str, unit: str, interval: Any, actual: float | None) -> EstimateR
 
 
 @contextlib.contextmanager
-def _heeding_interrupts(stop: Any) -> Any:
+def _heeding_interrupts(stop: Callable[[], object]) -> Iterator[None]:
     """Ctrl-C and SIGTERM ask to stop, once; a second one interrupts as ever."""
     if threading.current_thread() is not threading.main_thread():
         yield

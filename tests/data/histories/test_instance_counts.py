@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -13,15 +11,7 @@ from tradewind.data.recorded_histories import history
 from tradewind.errors import Misuse
 from tradewind.market.instances import Pool
 
-BENCH = Path(os.environ.get("TRADEWIND_DATA", Path(__file__).parents[4] / "shared" / "data"))
 POOL = Pool("p2.xlarge", "us-east-1a")
-
-
-def bench(name):
-    path = BENCH / name
-    if not path.exists():
-        pytest.skip(f"needs {path}")
-    return path
 
 
 TRACES = [
@@ -33,8 +23,8 @@ TRACES = [
 
 
 @pytest.mark.parametrize(("name", "pool", "day"), TRACES)
-def test_counts_of_instances(name, pool, day):
-    path = bench(f"availability/{name}")
+def test_counts_of_instances(bench_data, name, pool, day):
+    path = bench_data(f"availability/{name}")
     with gzip.open(path) as file:
         document = json.load(file)
     gap, counts = document["metadata"]["gap_seconds"], document["data"]
