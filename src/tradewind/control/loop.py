@@ -11,8 +11,10 @@ from msgspec import Struct
 from tradewind.clock import iso
 from tradewind.control.policy import AnyPolicy
 from tradewind.errors import Misuse
+from tradewind.market.charges import Invoice
 from tradewind.market.decisions import Decision
 from tradewind.market.leases import LeaseId
+from tradewind.market.news import News
 
 V_co = TypeVar("V_co", covariant=True)
 """The area's view."""
@@ -58,6 +60,51 @@ class Record(Protocol):
     def record_outcomes(self, outcomes: tuple[Outcome, ...]) -> None:
         """What came of the last decision's actions."""
         ...
+
+    def record_sample(self, sample: Any) -> None:
+        """How far the run is: a `control.records.Sample`."""
+        ...
+
+    def record_news(self, moment: float, news: News) -> None:
+        """What a provider told."""
+        ...
+
+    def record_invoice(self, invoice: Invoice) -> None:
+        """Every charge so far, in place of those recorded before."""
+        ...
+
+    def record_result(self, kind: str, result: Any) -> None:
+        """What the run came to; `kind` names it, such as `run`."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something that a reader of the run should know."""
+        ...
+
+
+class Unrecorded:
+    """A record that keeps nothing, for the many short runs of a comparison."""
+
+    def record(self, view: Any, memory: Any, decision: Decision, recalled: Any) -> None:
+        """Keep nothing of a decision."""
+
+    def record_outcomes(self, outcomes: tuple[Outcome, ...]) -> None:
+        """Keep nothing of what came of it."""
+
+    def record_sample(self, sample: Any) -> None:
+        """Keep nothing of how far the run is."""
+
+    def record_news(self, moment: float, news: News) -> None:
+        """Keep nothing of what a provider told."""
+
+    def record_invoice(self, invoice: Invoice) -> None:
+        """Keep nothing of the charges."""
+
+    def record_result(self, kind: str, result: Any) -> None:
+        """Keep nothing of the result."""
+
+    def note(self, text: str) -> None:
+        """Keep nothing of a note."""
 
 
 async def drive(policy: AnyPolicy, world: World[Any], journal: Record) -> None:

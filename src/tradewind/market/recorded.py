@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from tradewind.errors import Misuse, suggestion
 from tradewind.market.billing.eras import rule_for
+from tradewind.market.billing.interface import BillingRule
 from tradewind.market.catalog import Catalog, region_of
 from tradewind.market.charges import Charge
 from tradewind.market.decisions import CapacityAbove, PriceAbove, Watch
@@ -21,6 +22,7 @@ from tradewind.market.histories import MarketHistory, Slot
 from tradewind.market.instances import InstanceType, Pool
 from tradewind.market.leases import Lease, LeaseId, Revocation
 from tradewind.market.offers import Bid, Offer, Price, Terms
+from tradewind.market.tariffs import Tariff
 
 
 class Grant(Struct, frozen=True):
@@ -44,7 +46,7 @@ class RecordedMarket:
     region's first recorded zone; None for the pools of the history.
 
     `boot` is the wait in seconds that every offer states, `notice` the seconds from a warning to the end of
-    a lease; None for the history's own.
+    a lease; None for the history's own. `spot_rule` bills spot in place of the rule of the lease's year.
 
     Raises Misuse for a type that the catalogue lacks.
     """
@@ -57,6 +59,7 @@ class RecordedMarket:
         boot: float,
         notice: float | None = None,
         on_demand: Iterable[Pool | str] | None = None,
+        spot_rule: BillingRule | None = None,
     ) -> None:
         if not (math.isfinite(boot) and boot >= 0):
             raise Misuse(f"{boot!r} is no time to boot", field="boot", fix="Give seconds, 0 or more.")
@@ -64,6 +67,7 @@ class RecordedMarket:
         self.notice = history.notice if notice is None else notice
         if not (math.isfinite(self.notice) and self.notice >= 0):
             raise Misuse(f"{notice!r} is no notice", field="notice", fix="Give seconds, 0 or more.")
+        self._spot_rule = spot_rule
         self._types = {pool: catalog.type(pool.instance_type) for pool in history.pools}
         self._fixed = self._on_demand_offers(on_demand)
         self._types |= {pool: offer.type for pool, offer in self._fixed.items()}
@@ -278,6 +282,15 @@ class RecordedMarket:
         """The spot price of a pool, US dollars an hour. Raises Misuse for a pool or moment not recorded."""
         return self.history.price(pool).at(moment)
 
+    def _rule(self, terms: Terms, started: float) -> BillingRule:
+        if terms is Terms.SPOT and self._spot_rule is not None:
+            return self._spot_rule
+        return rule_for(terms, started)
+
+    def tariffs(self, now: float) -> dict[Terms, Tariff]:
+        """How leases that start at `now` are billed."""
+        return {terms: self._rule(terms, now).tariff for terms in (Terms.ON_DEMAND, Terms.SPOT)}
+
     def charges(self, lease: Lease, until: float) -> tuple[Charge, ...]:
         """What a lease owes up to `until`, under the rule of its terms and its time."""
         known = self._bills.get(lease.id)
@@ -300,7 +313,7 @@ class RecordedMarket:
             def price_at(moment: float) -> float:
                 return fixed
 
-        charges = rule_for(lease.terms, lease.started).charges(lease, price_at, until, settled)
+        charges = self._rule(lease.terms, lease.started).charges(lease, price_at, until, settled)
         self._bills[lease.id] = until, lease, charges
         return charges
 

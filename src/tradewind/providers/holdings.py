@@ -19,8 +19,9 @@ from tradewind.market.decisions import Watch
 from tradewind.market.instances import Instance
 from tradewind.market.leases import Ending, Lease, LeaseId, Revocation
 from tradewind.market.news import Crossed, Ended, News, Warned
-from tradewind.market.offers import Bid, Offer
+from tradewind.market.offers import Bid, Offer, Terms
 from tradewind.market.recorded import Grant, RecordedMarket
+from tradewind.market.tariffs import Tariff
 
 
 class Holdings:
@@ -58,6 +59,10 @@ class Holdings:
             self._offers_now = self._market.offers(now, self._held_now)
             self._offers_hold = now, math.inf if change is None else change
         return self._offers_now
+
+    def tariffs(self, now: float) -> dict[Terms, Tariff]:
+        """How leases taken now are billed."""
+        return self._market.tariffs(now)
 
     def take(self, bid: Bid, now: float) -> tuple[Lease, ...]:
         """Take up an offer. Raises Misuse for a pool or terms that are not sold."""

@@ -9,7 +9,8 @@ from tradewind.market.charges import Invoice
 from tradewind.market.decisions import Watch
 from tradewind.market.leases import Lease, LeaseId, Revocation
 from tradewind.market.news import News
-from tradewind.market.offers import Bid, Offer
+from tradewind.market.offers import Bid, Offer, Terms
+from tradewind.market.tariffs import Tariff
 
 
 class Provider(Protocol):
@@ -34,6 +35,10 @@ class Provider(Protocol):
 
     async def offers(self) -> tuple[Offer, ...]:
         """What may be had now, ordered by type, zone and terms."""
+        ...
+
+    async def tariffs(self) -> dict[Terms, Tariff]:
+        """How leases taken now are billed."""
         ...
 
     async def take(self, bid: Bid) -> tuple[Lease, ...]:

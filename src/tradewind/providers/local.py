@@ -32,8 +32,9 @@ from tradewind.market.decisions import Watch
 from tradewind.market.instances import InstanceType
 from tradewind.market.leases import Ending, Lease, LeaseId, Revocation
 from tradewind.market.news import Ended, News
-from tradewind.market.offers import Bid, Offer
+from tradewind.market.offers import Bid, Offer, Terms
 from tradewind.market.recorded import RecordedMarket
+from tradewind.market.tariffs import Tariff
 from tradewind.providers.holdings import Holdings
 from tradewind.providers.waiting import Bell, told
 
@@ -105,6 +106,10 @@ class LocalProvider:
     async def offers(self) -> tuple[Offer, ...]:
         """What may be had now; the same object as long as it is the same."""
         return self._holdings.offers(self._settle())
+
+    async def tariffs(self) -> dict[Terms, Tariff]:
+        """How leases taken now are billed."""
+        return self._holdings.tariffs(clock.now())
 
     async def take(self, bid: Bid) -> tuple[Lease, ...]:
         """Take up an offer, and start an instance for each lease."""

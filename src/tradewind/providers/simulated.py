@@ -13,8 +13,9 @@ from tradewind.market.charges import Invoice
 from tradewind.market.decisions import Watch
 from tradewind.market.leases import Ending, Lease, LeaseId, Revocation
 from tradewind.market.news import News
-from tradewind.market.offers import Bid, Offer
+from tradewind.market.offers import Bid, Offer, Terms
 from tradewind.market.recorded import RecordedMarket
+from tradewind.market.tariffs import Tariff
 from tradewind.providers.holdings import Holdings
 from tradewind.providers.waiting import Bell, told
 
@@ -36,6 +37,10 @@ class SimulatedProvider:
     async def offers(self) -> tuple[Offer, ...]:
         """What may be had now; the same object as long as it is the same."""
         return self._holdings.offers(self._now())
+
+    async def tariffs(self) -> dict[Terms, Tariff]:
+        """How leases taken now are billed."""
+        return self._holdings.tariffs(self._now())
 
     async def take(self, bid: Bid) -> tuple[Lease, ...]:
         """Take up an offer. Raises Misuse for a pool or terms that are not sold."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from tradewind.estimates.outlook import Outlook
 from tradewind.market.demands import Demand
 from tradewind.market.views import View
 
@@ -36,6 +37,8 @@ class Goal(Struct, frozen=True):
     """US dollars for the whole job."""
     useful_vcpus: float | None = None
     """How many vCPUs of one instance its worker can use; None for all of them."""
+    vcpus: float | None = None
+    """Useful vCPUs of all workers together at most; None for as many as `workers.count` instances have."""
 
 
 class TrainingView(Struct, frozen=True):
@@ -46,3 +49,5 @@ class TrainingView(Struct, frozen=True):
     goal: Goal
     spent: float = 0.0
     """US dollars owed so far."""
+    outlook: Outlook | None = None
+    """What is forecast of the market; None where nobody forecasts."""

@@ -12,6 +12,7 @@ from tradewind.market.billing.on_demand import BY_THE_SECOND, OnDemand
 from tradewind.market.billing.stretches import HOUR, charged_until, times
 from tradewind.market.charges import Charge
 from tradewind.market.leases import Lease, LeaseId
+from tradewind.market.tariffs import Tariff
 
 
 class Busy(Struct, frozen=True):
@@ -39,6 +40,11 @@ class BurstCredits(Struct, frozen=True):
     base: OnDemand = BY_THE_SECOND
     valid_from: float = -math.inf
     valid_to: float = math.inf
+
+    @property
+    def tariff(self) -> Tariff:
+        """The base rule's."""
+        return self.base.tariff
 
     def charges(
         self, lease: Lease, price_at: PriceAt, until: float, settled: tuple[Charge, ...] = ()

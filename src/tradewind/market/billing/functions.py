@@ -11,6 +11,7 @@ from tradewind.market.billing.interface import PriceAt
 from tradewind.market.billing.stretches import charged_until, plus, started_units, times
 from tradewind.market.charges import Charge
 from tradewind.market.leases import Lease, LeaseId
+from tradewind.market.tariffs import Tariff
 
 
 class Call(Struct, frozen=True):
@@ -36,6 +37,11 @@ class Functions(Struct, frozen=True):
     """US dollars: 0.20 a million."""
     valid_from: float = -math.inf
     valid_to: float = math.inf
+
+    @property
+    def tariff(self) -> Tariff:
+        """By the unit of a call."""
+        return Tariff(self.unit)
 
     def charges(
         self, lease: Lease, price_at: PriceAt, until: float, settled: tuple[Charge, ...] = ()

@@ -21,6 +21,7 @@ from tradewind.market.billing.stretches import (
 )
 from tradewind.market.charges import Charge
 from tradewind.market.leases import Ending, Lease
+from tradewind.market.tariffs import Refund, Tariff
 
 
 class HourlyWithRefund(Struct, frozen=True):
@@ -32,6 +33,13 @@ class HourlyWithRefund(Struct, frozen=True):
     valid_from: float = -math.inf
     valid_to: float = 1506902400.0
     """2017-10-02T00:00:00Z."""
+    refunds: bool = True
+    """Whether the hour that the provider cuts short is free; False for a market that charges every hour."""
+
+    @property
+    def tariff(self) -> Tariff:
+        """By the hour."""
+        return Tariff(HOUR, Refund.LAST_UNIT if self.refunds else Refund.NOTHING)
 
     def charges(
         self, lease: Lease, price_at: PriceAt, until: float, settled: tuple[Charge, ...] = ()
@@ -40,7 +48,7 @@ class HourlyWithRefund(Struct, frozen=True):
         stop = charged_until(lease, until)
         hours = started_units(stop - lease.started, HOUR)
         cut = lease.ending is Ending.REVOKED and lease.ended is not None and lease.ended <= until
-        refunded = cut and stop < lease.started + hours * HOUR - 1e-6
+        refunded = self.refunds and cut and stop < lease.started + hours * HOUR - 1e-6
         charges, first = resumed(lease, settled)
         for hour, count, price in stretches(lease, price_at, first, hours - refunded):
             start = lease.started + hour * HOUR

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tradewind.market.charges import Charge
 from tradewind.market.leases import Lease
+from tradewind.market.tariffs import Tariff
 
 PriceAt = Callable[[float], float]
 """The price at a moment, US dollars an instance-hour."""
@@ -26,6 +27,11 @@ class BillingRule(Protocol):
     @property
     def valid_from(self) -> float:
         """The first moment of a lease's start that the rule is for; minus infinity for any."""
+        ...
+
+    @property
+    def tariff(self) -> Tariff:
+        """What a policy may know of it."""
         ...
 
     @property

@@ -10,6 +10,7 @@ from tradewind.market.billing.interface import PriceAt
 from tradewind.market.billing.stretches import charged_until, dollars, started_units
 from tradewind.market.charges import Charge
 from tradewind.market.leases import Lease
+from tradewind.market.tariffs import Tariff
 
 
 class OnDemand(Struct, frozen=True):
@@ -21,6 +22,11 @@ class OnDemand(Struct, frozen=True):
     """Seconds that are billed together: 3600 or 1."""
     minimum: int
     """Seconds that are owed at least."""
+
+    @property
+    def tariff(self) -> Tariff:
+        """By the hour or the second."""
+        return Tariff(float(self.unit))
 
     def charges(
         self, lease: Lease, price_at: PriceAt, until: float, settled: tuple[Charge, ...] = ()

@@ -18,6 +18,7 @@ from tradewind.market.billing.stretches import (
 )
 from tradewind.market.charges import Charge
 from tradewind.market.leases import Ending, Lease
+from tradewind.market.tariffs import Refund, Tariff
 
 
 class PerSecond(Struct, frozen=True):
@@ -32,6 +33,11 @@ class PerSecond(Struct, frozen=True):
     valid_to: float = math.inf
     minimum: int = 60
     """Seconds."""
+
+    @property
+    def tariff(self) -> Tariff:
+        """By the second, with the first hour free where the provider ends it."""
+        return Tariff(1.0, Refund.FIRST_HOUR)
 
     def charges(
         self, lease: Lease, price_at: PriceAt, until: float, settled: tuple[Charge, ...] = ()

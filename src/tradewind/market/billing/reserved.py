@@ -11,6 +11,7 @@ from tradewind.market.billing.interface import PriceAt
 from tradewind.market.billing.stretches import HOUR, dollars, plus, started_units, times
 from tradewind.market.charges import Charge
 from tradewind.market.leases import Lease
+from tradewind.market.tariffs import Tariff
 
 
 class Reserved(Struct, frozen=True):
@@ -25,6 +26,11 @@ class Reserved(Struct, frozen=True):
     """Seconds: one year."""
     valid_from: float = -math.inf
     valid_to: float = math.inf
+
+    @property
+    def tariff(self) -> Tariff:
+        """By the hour; the term is owed whatever happens."""
+        return Tariff(HOUR)
 
     def charges(
         self, lease: Lease, price_at: PriceAt, until: float, settled: tuple[Charge, ...] = ()

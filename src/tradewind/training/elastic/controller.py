@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from tradewind import clock
-from tradewind.control.journal import Journal
-from tradewind.control.loop import Outcome, drive
+from tradewind.control.loop import Outcome, Record, drive
 from tradewind.control.policy import AnyPolicy
 from tradewind.control.records import Sample
 from tradewind.errors import Permanent, Temporary, TradewindError
+from tradewind.estimates.outlook import Forecaster, Outlook
 from tradewind.market.decisions import Decision, Release
 from tradewind.market.leases import Ending, Lease, LeaseId
 from tradewind.market.news import Ended, News, Warned
@@ -75,24 +75,26 @@ async def run(
     policy: AnyPolicy,
     provider: Provider,
     work: Work,
-    journal: Journal,
+    journal: Record,
     *,
     stop: asyncio.Event | None = None,
     observer: Callable[[Sample], None] | None = None,
     sample_every: float | None = None,
+    forecaster: Forecaster | None = None,
 ) -> Result:
     """Do the work for the goal on leases that `policy` chooses; returns with every lease released.
 
     Pauses, with a snapshot, when `stop` is set and when the budget runs out (billing by the hour may exceed
     it by an hour's price); a cancelled run pauses too. `observer` is told every sample, of which there is one
-    a decision and one every `sample_every` seconds besides. The journal stays open.
+    a decision and one every `sample_every` seconds besides. `forecaster` gives the views their outlook. The
+    journal stays open.
 
     Raises, before any lease is taken, NoCapacity and Unaffordable; later Permanent if the work is broken, and
     whatever the policy raises, with every lease released.
     """
     # The journal's views hold floats where a caller may have written whole numbers: decide on the same.
     goal = msgspec.json.decode(msgspec.json.encode(goal), type=Goal)
-    world = _World(goal, provider, work, journal, stop, observer)
+    world = _World(goal, provider, work, journal, stop, observer, forecaster)
     await provider.open()
     sampler: asyncio.Task[None] | None = None
     try:
@@ -154,12 +156,15 @@ class _World:
         goal: Goal,
         provider: Provider,
         work: Work,
-        journal: Journal,
+        journal: Record,
         stop: asyncio.Event | None,
         observer: Callable[[Sample], None] | None,
+        forecaster: Forecaster | None,
     ) -> None:
         self._goal, self._provider, self._work, self._journal = goal, provider, work, journal
         self._stop, self._observer = stop, observer
+        self._forecaster = forecaster
+        self._outlook: Outlook | None = None
         self.finished = False
         self.reason = ""
         self.taken = self.revocations = self.failures = 0
@@ -183,14 +188,24 @@ class _World:
         held = {lease.id for lease in leases}
         notices = tuple(each for each in await self._provider.revocations() if each.lease in held)
         self._spent = float(await self._provider.owed())
+        now = clock.now()
+        market = View(now, offers, leases, notices, tariffs=await self._provider.tariffs())
         view = TrainingView(
-            View(clock.now(), offers, leases, notices), self._work.progress(), self._goal, self._spent
+            market, self._work.progress(), self._goal, self._spent, self._forecast(now, offers)
         )
         if self._steady is None and (plan := cheapest_steady(view)) is not None:
             self._steady = (plan.cost / plan.seconds, plan.speed)
         self._offers = offers
         self._hourly = _hourly(leases, offers)
         return view
+
+    def _forecast(self, now: float, offers: tuple[Offer, ...]) -> Outlook | None:
+        """The outlook, renewed where it is out of date."""
+        if self._forecaster is not None and (
+            self._outlook is None or now >= self._outlook.at + self._forecaster.refresh
+        ):
+            self._outlook = self._forecaster.outlook(now, offers)
+        return self._outlook
 
     async def observe(self) -> TrainingView | None:
         """The view, or None when the work is done, stopped, or out of money."""
