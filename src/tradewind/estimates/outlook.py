@@ -24,8 +24,9 @@ class Scenario(Struct, frozen=True):
     weight: float
     """Its probability; those of an outlook add up to 1."""
     revoked: tuple[tuple[float, ...], ...]
-    """[pool][delta] seconds from `Outlook.at` until a lease that began then is revoked; NEVER if later
-    than the scenario sees."""
+    """[pool][delta] seconds from `Outlook.at` until a lease is revoked that began then, or, where the pool is
+    neither offered nor held, once it is offered; NEVER if later than the scenario sees, 0 if it is not
+    offered for so long."""
     prices: tuple[tuple[float, ...], ...]
     """[pool][step] US dollars an hour at each of `Outlook.steps`; NEVER where nothing is on offer."""
 
@@ -41,8 +42,8 @@ class Outlook(Struct, frozen=True):
     horizons: tuple[float, ...]
     """Seconds, ascending."""
     revoked: tuple[tuple[tuple[float, ...], ...], ...]
-    """[pool][delta][horizon] probability that a lease is revoked within the horizon: falling in the delta,
-    rising in the horizon."""
+    """[pool][delta][horizon] probability that a lease is revoked within the horizon of its start: falling in
+    the delta, rising in the horizon."""
     steps: tuple[float, ...]
     """Seconds from `at`, ascending from 0."""
     scenarios: tuple[Scenario, ...]
@@ -56,6 +57,9 @@ class Forecaster(Protocol):
     refresh: float
     """Seconds after which an outlook is worth renewing."""
 
-    def outlook(self, now: float, offers: tuple[Offer, ...]) -> Outlook:
-        """What comes after `now`, when `offers` stand; it knows nothing later than both."""
+    def outlook(self, now: float, offers: tuple[Offer, ...], held: tuple[Pool, ...] = ()) -> Outlook:
+        """What comes after `now`, when `offers` stand and spot leases of `held` (one each) are ours.
+
+        A pool whose room our leases fill is not offered, and yet is up. It knows nothing later than these.
+        """
         ...
