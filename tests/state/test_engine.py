@@ -3,10 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tradewind.errors import Misuse
+from tradewind.errors import Misuse, Permanent
 from tradewind.state.consistency import Asynchronous, BulkSynchronous, StaleSynchronous
-from tradewind.state.engine import Engine, Receipt, Update, layout_of
-from tradewind.state.stamp import Stamp
+from tradewind.state.engine import Engine
+from tradewind.state.snapshot import WorkerRecord
+from tradewind.state.stamp import Receipt, Stamp
+from tradewind.state.table import layout_of
+from tradewind.state.workers import Update
 
 
 def engine_with(mode, workers=2, **tables):
@@ -157,3 +160,80 @@ def test_wrong_tables_are_misuse():
         layout_of("w", np.array([1j]))
     with pytest.raises(Misuse, match="worker"):
         engine.host(2)
+
+
+def parted_by_a_round():
+    """Two servers of one job, of which the first has ended a round that the second has not."""
+    servers = [engine_with(BulkSynchronous(), workers=3, x=0.0) for _ in range(2)]
+    for engine in servers:
+        for worker in range(3):
+            engine.host(worker)
+        push(engine, 0, 0, 0, 1.0), push(engine, 1, 0, 0, 2.0)
+        engine.arrive(0, 0, 1)
+    servers[0].arrive(1, 0, 1), servers[0].arrive(2, 0, 0)
+    push(servers[0], 0, 1, 0, 64.0)
+    return servers
+
+
+def test_a_fenced_server_ends_the_round_that_is_over_elsewhere():
+    ahead, behind = parted_by_a_round()
+    for engine in (ahead, behind):
+        engine.fence(4)
+        engine.fence(4)
+        assert push(engine, 2, 0, 0) is Receipt.FENCED
+    clocks = [record.clock for record in ahead.records()]
+    assert (ahead.rounds, behind.rounds, clocks) == (1, 0, [1, 1, 1])
+    for engine in (ahead, behind, behind):
+        engine.close_out(1, clocks)
+        assert (engine.rounds, engine.epoch, value(engine)) == (1, 4, 3.0)
+        assert [record.clock for record in engine.records()] == clocks
+    assert behind.records() == ahead.records()
+    behind.fence(3)
+    assert behind.epoch == 4
+    with pytest.raises(Permanent, match="3 rounds"):
+        behind.close_out(3, clocks)
+
+
+def test_a_reopened_server_has_the_tenures_of_all():
+    engine = engine_with(Asynchronous(), x=0.0)
+    engine.host(0)
+    engine.fence(1)
+    records = [WorkerRecord(0, 0, tenure=7), WorkerRecord(0, 0, left=True)]
+    engine.reopen(records)
+    assert engine.claim(0) == 8 and not engine.frozen
+    assert [each["left"] for each in engine.workers()] == [False, True]
+    engine.host(1, 1)
+    engine.settle(1, 1)
+    engine.reopen(records)  # once more, too late
+    assert not engine.workers()[1]["left"]
+
+
+def test_no_round_is_over_beyond_the_limit():
+    engine = engine_with(BulkSynchronous(), workers=1, x=0.0)
+    engine.allow(1)
+    engine.host(0)
+    for clock in range(2):
+        push(engine, 0, clock, 0)
+        engine.arrive(0, clock, 1)
+    assert engine.rounds == 1 and not engine.may_go(0)
+    engine.allow(2)
+    assert engine.rounds == 2 and engine.may_go(0) and value(engine) == 2
+
+
+def test_a_stale_worker_that_does_again_what_is_in_is_not_held_up_by_where_it_was():
+    engine = engine_with(StaleSynchronous(0), x=0.0)
+    for worker, clock in ((0, 3), (1, 2)):
+        engine.host(worker)
+        for each in range(clock):
+            engine.arrive(worker, each, 0)
+    assert not engine.may_go(0)
+    tenure = engine.claim(0)
+    engine.host(0, tenure)
+    engine.settle(0, tenure, 3, 1)  # another server has only its first clock
+    assert engine.may_go(0)
+    assert engine.arrive(0, 1, 0) is Receipt.DUPLICATE
+    assert engine.may_go(0)
+    assert engine.arrive(0, 2, 0) is Receipt.DUPLICATE
+    assert not engine.may_go(0)
+    engine.arrive(1, 2, 0)
+    assert engine.may_go(0)

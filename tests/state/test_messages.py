@@ -29,14 +29,14 @@ def test_a_request_reads_back():
     operations = [
         Hello(1, RAW),
         Create(Layout("w", (3, 2), "float32", "adam", {"rate": (0.1, 0.2)}), "token", packed),
-        Host(1, 2),
-        Settle(1, 2, 3),
+        Host(1, 2, 9),
+        Settle(1, 2, 3, 2, 9),
         Push(4, 0, "w", packed, Packed("int64", (3,), "delta2")),
         Push(4, 1, "w", None),
         Arrive(4, 2),
         Wait(),
         Pull("w"),
-        Lose({3: 1}),
+        Lose({3: 1}, 9),
         Take(7),
     ]
     request = Request("client", 9, operations, 1, 2, 3)

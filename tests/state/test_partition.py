@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradewind.errors import Misuse
-from tradewind.state.partition import Routing, even_routing, partitions_of, range_bounds
+from tradewind.state.partition import (
+    PARTITIONS,
+    Routing,
+    even_routing,
+    partitions_of,
+    range_bounds,
+    routing_of,
+    share_of,
+)
 
 
 @given(rows=st.integers(0, 500), partitions=st.integers(1, 40))
@@ -52,3 +60,18 @@ def test_too_many_servers_are_misuse(servers):
 
 def test_a_routing_is_a_value():
     assert Routing(1, (0, 1)) == Routing(1, (0, 1)) != Routing(2, (0, 1))
+
+
+@pytest.mark.parametrize("servers", [1, 3, 7])
+def test_shares_of_all_servers_are_the_whole(servers):
+    whole = np.arange(2 * 45).reshape(45, 2)
+    routing = even_routing(servers)
+    shares = [share_of(whole, PARTITIONS, routing.owned(server)) for server in range(servers)]
+    assert np.array_equal(np.concatenate(shares), whole)
+    assert routing_of([routing.owned(server) for server in range(servers)], PARTITIONS, 0) == routing
+    assert len(share_of(whole, PARTITIONS, ())) == 0
+
+
+def test_a_partition_that_nobody_owns_is_misuse():
+    with pytest.raises(Misuse, match="partitions"):
+        routing_of([range(31)], PARTITIONS, 0)

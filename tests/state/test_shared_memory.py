@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from tradewind.algorithms.aggregation import AGGREGATIONS
 from tradewind.errors import Misuse, Temporary
-from tradewind.state.engine import layout_of
 from tradewind.state.shared_memory import InPlaceState, SequencedState, restore_tables
 from tradewind.state.shared_tables import SharedTable, SharedTables
-from tradewind.state.table import Table
+from tradewind.state.table import Table, layout_of
 
 SPAWN = multiprocessing.get_context("spawn")
 

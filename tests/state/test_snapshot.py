@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from tradewind.errors import Corrupt, Misuse
 from tradewind.state.consistency import Asynchronous, BulkSynchronous
-from tradewind.state.engine import Engine, Update, layout_of
+from tradewind.state.engine import Engine
 from tradewind.state.partition import even_routing, partitions_of
 from tradewind.state.snapshot import Snapshot, merged, parted, snapshot_of
 from tradewind.state.stamp import Stamp
+from tradewind.state.table import layout_of
+from tradewind.state.workers import Update
 
 
 def worked(mode, seed, until, engine=None, servers=1):

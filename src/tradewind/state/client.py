@@ -7,9 +7,9 @@ went back to a snapshot, or this process was replaced, the next call says so: se
 
 from __future__ import annotations
 
-import threading
+import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,16 +17,17 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
+from tradewind.clock import stopwatch
 from tradewind.errors import Misuse, TradewindError, Unreachable, suggestion
 from tradewind.state import messages as says
 from tradewind.state.codec import RAW, Buffer, Codec
 from tradewind.state.consistency import Asynchronous, BulkSynchronous, Consistency
-from tradewind.state.engine import layout_of
 from tradewind.state.link import Link, Ousted, Patience, RolledBack
-from tradewind.state.partition import Routing, check_rows, partitions_of, range_bounds
+from tradewind.state.partition import Routing, partitions_of, range_bounds, routing_of, share_of
 from tradewind.state.stamp import Position
-from tradewind.state.table import Layout, Rows
+from tradewind.state.table import Layout, Rows, delta_of, layout_of, rows_of
 from tradewind.state.transport.interface import Channel
+from tradewind.state.ways import FoundWays, GivenWays, Ways
 
 __all__ = ["Ousted", "Patience", "RolledBack", "StateClient"]
 
@@ -64,12 +65,33 @@ class StateClient:
         codec: Codec = RAW,
         patience: Patience = Patience(),  # noqa: B008 -- a frozen value
     ) -> None:
-        if not channels:
-            raise Misuse("no channels", field="channels", fix="Give one to each server.")
+        self._begin(GivenWays(channels, patience), worker, codec, patience)
+
+    @classmethod
+    def at(
+        cls,
+        address: str,
+        connect: Callable[[str], Channel],
+        worker: int | None = None,
+        *,
+        codec: Codec = RAW,
+        patience: Patience = Patience(),  # noqa: B008 -- a frozen value
+    ) -> StateClient:
+        """A client that finds the shards through the routing kept at `address`.
+
+        `connect` makes a channel to an address. When shards move, or are silent and the routing has changed,
+        a worker's next call raises RolledBack, and `host` finds them again; a reader does so by itself.
+        """
+        client = cls.__new__(cls)
+        client._begin(FoundWays(address, connect, patience), worker, codec, patience)
+        return client
+
+    def _begin(self, ways: Ways, worker: int | None, codec: Codec, patience: Patience) -> None:
         self.worker = worker
         self.epoch = 0
         self.position = Position(worker or 0, 0, 0, 0)
-        self._links = [Link(channel, patience) for channel in channels]
+        self._ways, self._links = ways, list[Link]()
+        self._name = uuid.uuid4().hex
         self._codec, self._patience = codec, patience
         self._layouts: dict[str, Layout] = {}
         self._consistency: Consistency = Asynchronous()
@@ -78,8 +100,8 @@ class StateClient:
         self._hosting = False
         self._drawn = False
         self._ahead: deque[_Ahead] = deque()
-        self._operations: list[list[says.Operation]] = [[] for _ in channels]
-        self._frames: list[list[Buffer]] = [[] for _ in channels]
+        self._operations: list[list[says.Operation]] = []
+        self._frames: list[list[Buffer]] = []
         self._kept = self._created = 0
         self._clock = self._sequence = 0
         self._connect()
@@ -95,15 +117,14 @@ class StateClient:
         while True:
             self._drop()
             self._ahead.clear()
-            for link in self._links:
-                link.abandon()
             self._connect()
             try:
-                self._links[0].post([says.Claim(worker)])
+                self._links[0].post([says.Claim(worker, self.epoch)])
                 self._tenure = int(self._links[0].answer()[0]["tenure"])
-                reached = self._hosted([says.Host(worker, self._tenure)])
-                latest = max(position.clock for position in reached)
-                settled = self._hosted([says.Settle(worker, self._tenure, latest)])
+                reached = self._hosted([says.Host(worker, self._tenure, self.epoch)])
+                clocks = [position.clock for position in reached]
+                settle = says.Settle(worker, self._tenure, max(clocks), min(clocks), self.epoch)
+                settled = self._hosted([settle])
             except RolledBack:
                 continue
             if any(position.epoch != self.epoch for position in settled):
@@ -150,8 +171,7 @@ class StateClient:
 
     def close(self) -> None:
         """Let go of the channels; the worker stays where it is. May be called twice."""
-        for link in self._links:
-            link.channel.close()
+        self._ways.close()
 
     # the state
 
@@ -173,7 +193,7 @@ class StateClient:
     @property
     def tables(self) -> dict[str, Layout]:
         """The tables that there are."""
-        self._settle()
+        self._again(self._settle)
         self._connect()
         return dict(self._layouts)
 
@@ -184,21 +204,28 @@ class StateClient:
         it is pushed to, that takes memory only for those.
         """
         layout, rows = layout_of(key, value, aggregate, **options)
-        self._settle()
         self._created += 1
-        token = f"{self._links[0].client}/{self._created}"
-        for server, link in enumerate(self._links):
-            share = rows if layout.sparse else self._share(layout, rows, server)
-            frames: list[Buffer] = []
-            link.post([says.Create(layout, token, link.pack(share, frames))], frames)
-        self._answers()
+        token = f"{self._name}/{self._created}"
+
+        def create() -> None:
+            self._settle()
+            for server, link in enumerate(self._links):
+                share = rows if layout.sparse else self._share(rows, server)
+                frames: list[Buffer] = []
+                link.post([says.Create(layout, token, link.pack(share, frames))], frames)
+            self._answers()
+
+        self._again(create)
         self._layouts[key] = layout
 
     def pull(self, key: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """A copy of the table, or of those rows in the order asked; waits as the consistency demands."""
+        return self._pull(key, rows) if self._hosting else self._again(lambda: self._pull(key, rows))
+
+    def _pull(self, key: str, rows: NDArray[np.int64] | None) -> NDArray[Any]:
         layout = self._layout(key)
         if rows is not None:
-            rows = self._rows(layout, rows)
+            rows = rows_of(layout, rows)
         if self._ahead and rows is not None:
             first = self._ahead[0]
             if first.key == key and np.array_equal(first.rows, rows):
@@ -221,7 +248,7 @@ class StateClient:
         if not isinstance(self._consistency, Asynchronous):
             return
         layout = self._layout(key)
-        rows = self._rows(layout, rows)
+        rows = rows_of(layout, rows)
         asked = self._ask(layout, rows)
         self._ahead.append(_Ahead(key, rows, asked, self._post()))
 
@@ -230,10 +257,10 @@ class StateClient:
         self._own_hosted()
         layout = self._layout(key)
         if rows is not None:
-            rows = self._rows(layout, rows)
+            rows = rows_of(layout, rows)
         elif layout.sparse:
             raise Misuse("a sparse table needs rows", source=key, field="rows", fix="Name the rows.")
-        array = self._delta(layout, delta, rows)
+        array = delta_of(layout, delta, rows)
         stamp = (self._clock, self._sequence)
         self._sequence += 1
         self._kept += array.nbytes
@@ -241,7 +268,7 @@ class StateClient:
             frames = self._frames[server]
             mine, places = array, rows
             if rows is None:
-                mine = self._share(layout, array, server)
+                mine = self._share(array, server)
             elif len(self._links) > 1:
                 where = self._owners(layout, rows) == server
                 mine, places = array[where], rows[where]
@@ -261,8 +288,12 @@ class StateClient:
     def entries(self, key: str) -> tuple[Rows, NDArray[Any]]:
         """The rows of a sparse table that were ever pushed to, ascending, and their values."""
         layout = self._layout(key)
-        self._everywhere(says.Present(key))
-        rows = np.sort(np.concatenate([arrays[0] for arrays in self._flush()]))
+
+        def present() -> Rows:
+            self._everywhere(says.Present(key))
+            return np.sort(np.concatenate([arrays[0] for arrays in self._flush()]))
+
+        rows = self._again(present)
         return rows, self.pull(key, rows) if len(rows) else np.empty((0, *layout.shape[1:]), layout.dtype)
 
     # how
@@ -279,36 +310,45 @@ class StateClient:
         return worker
 
     def _connect(self) -> None:
-        """Learn what the servers hold and which epoch they are in; asked until they agree."""
-        pause = threading.Event()
-        for attempt in range(1000):
-            greetings = []
-            for link in self._links:
-                link.codec = RAW
-                link.post([says.Hello(says.PROTOCOL, self._codec)])
-            for values, _ in self._answers():
-                greetings.append(values)
-            if len({greeting["epoch"] for greeting in greetings}) == 1:
-                break
-            if attempt * 0.05 > self._patience.give_up:
+        """Find the servers, learn what they hold and which epoch they are in; asked until they agree."""
+        passed = stopwatch()
+        while (greetings := self._greeted()) is None:
+            if passed() > self._patience.give_up:
                 raise Unreachable("the state's servers stay in different epochs")
-            pause.wait(0.05)
+            self._ways.pause()
         first = greetings[0]
-        owners = [-1] * int(first["partitions"])
-        for server, greeting in enumerate(greetings):
-            for partition in greeting["owned"]:
-                owners[partition] = server
-        if -1 in owners:
-            raise Misuse(
-                "no server holds some partitions", field="channels", fix="Give channels to all servers."
-            )
         self.epoch = int(first["epoch"])
-        self._routing = Routing(self.epoch, tuple(owners))
+        owned = [greeting["owned"] for greeting in greetings]
+        self._routing = routing_of(owned, int(first["partitions"]), self.epoch)
         self._consistency = msgspec.convert(first["consistency"], Consistency)
         layouts = (msgspec.convert(each, Layout) for each in first["tables"])
         self._layouts = {layout.key: layout for layout in layouts}
         for link, greeting in zip(self._links, greetings, strict=True):
             link.codec = msgspec.convert(greeting["codec"], Codec)
+
+    def _greeted(self) -> list[dict[str, Any]] | None:
+        """What every server says of itself; None if they are of different epochs, or on the move."""
+        self._links = self._ways.find()
+        self._drop()
+        for link in self._links:
+            link.codec = RAW
+            link.abandon()
+            link.post([says.Hello(says.PROTOCOL, self._codec)])
+        try:
+            greetings = [values for values, _ in self._answers()]
+        except RolledBack:
+            return None
+        return greetings if len({greeting["epoch"] for greeting in greetings}) == 1 else None
+
+    def _again(self, do: Callable[[], T]) -> T:
+        """Do it, and for a reader do it again when the shards were on the move."""
+        while True:
+            try:
+                return do()
+            except RolledBack:
+                if self._hosting or self._ways.lasting:
+                    raise
+                self._connect()
 
     def _hosted(self, operations: list[says.Operation]) -> list[Position]:
         for link in self._links:
@@ -354,9 +394,11 @@ class StateClient:
                 asked = link.outstanding > 0 if posted is None else posted[server]
                 answers.append(link.answer() if asked else ({}, []))
             except TradewindError as problem:
-                # a worker that must start again anyway has nothing to fear from the other servers' answers
                 refusal = refusal or problem
                 answers.append(({}, []))
+                if isinstance(problem, RolledBack):
+                    # a worker that must start again anyway has nothing to fear from the other servers
+                    break
         if refusal is not None:
             self._drop()
             self._ahead.clear()
@@ -430,52 +472,15 @@ class StateClient:
             raise Misuse(f"there is no table {key!r}", field="key", fix=fix)
         return self._layouts[key]
 
-    def _rows(self, layout: Layout, rows: ArrayLike) -> Rows:
-        """The rows, checked: a copy, since they may be sent later, and again."""
-        given = np.asarray(rows)
-        if given.ndim != 1 or (given.dtype.kind not in "iu" and given.size):
-            raise Misuse(
-                f"rows of {given.dtype} {given.shape}",
-                source=layout.key,
-                field="rows",
-                fix="Give whole numbers, shape (n,).",
-            )
-        whole = np.array(given, np.int64)
-        check_rows(whole, layout.rows, layout.key)
-        return whole
-
-    def _delta(self, layout: Layout, delta: ArrayLike, rows: Rows | None) -> NDArray[Any]:
-        """The delta as rows (n, width) of the table's dtype: a copy, since it is sent later."""
-        given = np.asarray(delta)
-        shape = layout.shape if rows is None else (len(rows), *layout.shape[1:])
-        if given.shape != shape:
-            raise Misuse(
-                f"a delta of shape {given.shape}, not {shape}",
-                source=layout.key,
-                field="delta",
-                fix="Push what the table holds, for the rows named.",
-            )
-        if given.size and not np.can_cast(given.dtype, np.dtype(layout.dtype), "same_kind"):
-            raise Misuse(
-                f"{given.dtype} into a table of {layout.dtype}",
-                source=layout.key,
-                field="delta",
-                fix="Convert it yourself if that is meant.",
-            )
-        count = layout.rows if rows is None else len(rows)
-        return np.array(given, layout.dtype, order="C").reshape(count, layout.width)
-
     def _owners(self, layout: Layout, rows: Rows) -> NDArray[np.int64]:
         owners = np.asarray(self._routing.owners)
         return owners[partitions_of(rows, layout.rows, len(owners), layout.sparse)]
 
-    def _share(self, layout: Layout, whole: NDArray[Any], server: int) -> NDArray[Any]:
+    def _share(self, whole: NDArray[Any], server: int) -> NDArray[Any]:
         """Of all rows of a dense table, those that lie at the server, partition after partition."""
         if len(self._links) == 1:
             return whole
-        bounds = range_bounds(layout.rows, len(self._routing.owners))
-        runs = [whole[bounds[p] : bounds[p + 1]] for p in self._routing.owned(server)]
-        return np.concatenate(runs) if runs else whole[:0]
+        return share_of(whole, len(self._routing.owners), self._routing.owned(server))
 
     def _post(self) -> list[bool]:
         kept = zip(self._links, self._operations, self._frames, strict=True)

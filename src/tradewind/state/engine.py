@@ -18,83 +18,17 @@ clock: a clock that ended on one of them has all its pushes on every other, so i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
-import numpy as np
-from msgspec import Struct
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from tradewind.errors import Misuse, suggestion
+from tradewind.errors import Misuse, Permanent, suggestion
 from tradewind.state.consistency import Asynchronous, BulkSynchronous, Consistency, StaleSynchronous
-from tradewind.state.partition import PARTITIONS, range_bounds
+from tradewind.state.partition import PARTITIONS, share_of
 from tradewind.state.snapshot import FORMAT, Header, Snapshot, WorkerRecord
-from tradewind.state.stamp import Position, Stamp
-from tradewind.state.table import Layout, Rows, Table, checked_layout
-
-
-class Receipt(Enum):
-    """What became of a push or of the end of a clock."""
-
-    APPLIED = "applied"
-    """It is in the tables."""
-    STAGED = "staged"
-    """It waits for the end of the round."""
-    DUPLICATE = "duplicate"
-    """It was in before, and was dropped."""
-    FENCED = "fenced"
-    """It comes from an earlier epoch or host, and was dropped."""
-    GAP = "gap"
-    """Something before it never came, and it was dropped; the worker must be hosted again."""
-
-
-class Update(Struct, frozen=True, eq=False):
-    """One table's share of a push: `delta` (n, width) for `rows` (n,), or for every row that lies here."""
-
-    key: str
-    delta: NDArray[Any]
-    rows: Rows | None = None
-
-
-@dataclass(slots=True)
-class _Worker:
-    clock: int = 0
-    sequence: int = 0
-    tenure: int = 0
-    settled: int = 0
-    hosted: bool = False
-    arrived: bool = False
-    left: bool = False
-    forsaken: bool = False
-    staged: list[tuple[Update, ...]] = field(default_factory=list)
-
-    @property
-    def expected(self) -> bool:
-        return not (self.left or self.forsaken)
-
-
-def layout_of(
-    key: str, value: ArrayLike, aggregate: str = "add", **options: Any
-) -> tuple[Layout, NDArray[Any]]:
-    """The layout of a table that begins as `value`, and that value as rows (n, width).
-
-    The option `sparse=n` makes a sparse table of n rows, each `value` until it is pushed to. Numbers that
-    are no arrays become float64 or int64.
-    """
-    array = np.asarray(value)
-    if array.dtype.kind in "bui" and array.dtype != np.int64:
-        array = array.astype(np.int64)
-    sparse = int(options.pop("sparse", 0))
-    shape = (sparse, *array.shape) if sparse else array.shape
-    plain = {
-        name: tuple(float(each) for each in given) if np.ndim(given) else float(given)
-        for name, given in options.items()
-    }
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise Misuse("the first value is not finite", source=key, field="value", fix="Look for a NaN.")
-    layout = checked_layout(Layout(key, shape, str(array.dtype), aggregate, plain, bool(sparse)))
-    return layout, np.ascontiguousarray(array).reshape(-1 if layout.width else 0, layout.width)
+from tradewind.state.stamp import Position, Receipt, Stamp
+from tradewind.state.table import Layout, Rows, Table
+from tradewind.state.workers import Update, Worker
 
 
 class Engine:
@@ -120,13 +54,22 @@ class Engine:
         self.owned = tuple(range(partitions)) if owned is None else tuple(owned)
         self.config = dict(config or {})
         self.epoch = 0
+        self.frozen = False
+        """Whether the epoch has not been opened yet: nobody can host, nothing changes."""
         self.rounds = 0
+        self.limit: int | None = None
+        """The most rounds that may be over, bulk-synchronous; None: any number."""
+        self.backed: Sequence[int] | None = None
+        """The workers' clocks in the backup, which stale-synchronous workers may not leave far behind."""
         self.turn = 0
         """Raised whenever somebody who waits may be able to go on."""
+        self.changes = 0
+        """Raised by every change of what a snapshot holds."""
         self.counts = dict.fromkeys(Receipt, 0)
         self.tables: dict[str, Table] = {}
-        self._tokens: dict[str, str] = {}
-        self._workers = [_Worker() for _ in range(workers)]
+        self.tokens: dict[str, str] = {}
+        """By table, the request that made it."""
+        self._workers = [Worker() for _ in range(workers)]
         self._bulk = isinstance(consistency, BulkSynchronous)
 
     # tables
@@ -137,21 +80,20 @@ class Engine:
         Misuse if the key exists, unless `token` says that it is the same request once more.
         """
         if layout.key in self.tables:
-            if token and self._tokens.get(layout.key) == token:
+            if token and self.tokens.get(layout.key) == token:
                 return
             raise Misuse(
                 "the table exists", source=layout.key, fix="Choose another key; a resume keeps tables."
             )
         self.tables[layout.key] = Table(layout, value, self.partitions, self.owned)
-        self._tokens[layout.key] = token
+        self.tokens[layout.key] = token
+        self.changes += 1
 
     def share_of(self, layout: Layout, value: NDArray[Any]) -> NDArray[Any]:
         """Of all rows (n, width) of a dense table, those that lie here; of a sparse one, `value` itself."""
         if layout.sparse or len(self.owned) == self.partitions:
             return value
-        bounds = range_bounds(layout.rows, self.partitions)
-        runs = [value[bounds[p] : bounds[p + 1]] for p in self.owned]
-        return np.concatenate(runs) if runs else value[:0]
+        return share_of(value, self.partitions, self.owned)
 
     def table(self, key: str) -> Table:
         """The table of that key; Misuse if there is none."""
@@ -189,19 +131,24 @@ class Engine:
             return self.settle(worker, tenure)
         return self.position(worker)
 
-    def settle(self, worker: int, tenure: int, clock: int | None = None) -> Position | None:
-        """The new host begins at `clock`, the latest that any server had reached; None if it was replaced.
+    def settle(
+        self, worker: int, tenure: int, clock: int | None = None, begin: int | None = None
+    ) -> Position | None:
+        """The new host goes on where the servers stand; None if it was replaced.
 
-        If the worker's clock is unfinished here and not elsewhere, all its pushes are here, and it is ended.
-        If it is unfinished everywhere, bulk-synchronous mode drops what was staged, so that the batch can
-        be computed again; the other modes keep what is in, and drop it when it comes again.
+        `clock` is the latest that any of them had reached, `begin` the earliest. If the worker's clock is
+        unfinished here and not elsewhere, bulk-synchronous, all its pushes are here, and it is ended. If it
+        is unfinished everywhere, what was staged is dropped, so that the batch can be computed again. The
+        other modes keep what is in, and drop it when it comes again: the host begins at `begin`.
         """
         record = self._worker(worker)
         if tenure != record.tenure or not record.hosted:
             return None
         if record.settled < tenure:
             record.settled = tenure
+            self.changes += record.left
             record.left = False
+            record.at = record.clock if begin is None else min(begin, record.clock)
             if self._bulk and not record.arrived:
                 if clock is not None and record.clock < clock:
                     self._end(record)
@@ -237,6 +184,7 @@ class Engine:
             else:
                 for update in updates:
                     self.tables[update.key].take_in(update.rows, update.delta)
+                self.changes += 1
                 receipt = Receipt.APPLIED
         self.counts[receipt] += 1
         return receipt
@@ -250,6 +198,9 @@ class Engine:
         stamp = Stamp(worker, self.epoch if epoch is None else epoch, clock, record.sequence)
         receipt = self._judge(record, stamp, tenure)
         if receipt is not None:
+            if receipt is Receipt.DUPLICATE and clock >= record.at:
+                record.at = clock + 1
+                self.turn += 1
             return receipt
         if pushes is not None and pushes != record.sequence:
             return Receipt.GAP if pushes > record.sequence else Receipt.DUPLICATE
@@ -264,6 +215,7 @@ class Engine:
         if record.left:
             return Receipt.DUPLICATE
         record.left, record.hosted = True, False
+        self.changes += 1
         self._advance()
         return Receipt.APPLIED
 
@@ -292,6 +244,7 @@ class Engine:
             record.staged.clear()
             record.sequence = 0
         record.forsaken, record.hosted = True, False
+        self.changes += 1
         self._advance()
 
     def may_go(self, worker: int) -> bool:
@@ -301,8 +254,11 @@ class Engine:
             case BulkSynchronous():
                 return not record.arrived
             case StaleSynchronous(staleness):
-                slowest = min((each.clock for each in self._workers if each.expected), default=record.clock)
-                return slowest >= record.clock - staleness
+                at = min(record.at, record.clock)
+                slowest = min((each.clock for each in self._workers if each.expected), default=at)
+                # a clock that the backup lacks could be lost; so no more of them than others may wait for
+                kept = at if self.backed is None else self.backed[worker]
+                return slowest >= at - staleness and kept >= at - staleness - 1
             case Asynchronous():
                 return True
 
@@ -323,27 +279,68 @@ class Engine:
     def advance_epoch(self) -> int:
         """Begin a new epoch: all hosts are fenced and must host again. Staged pushes are dropped."""
         self.epoch += 1
-        for record in self._workers:
-            record.hosted = record.arrived = False
-            if self._bulk:
-                record.left = record.left and not record.staged
-                record.sequence = 0
-            record.staged.clear()
+        self._drop_unfinished()
         self.turn += 1
         return self.epoch
 
+    def fence(self, epoch: int) -> None:
+        """Begin `epoch`, if it is a later one, and let nobody in before `reopen`.
+
+        What was staged stays, until `close_out` says whether the round was over elsewhere.
+        """
+        if epoch > self.epoch:
+            self.epoch, self.frozen = epoch, True
+            for record in self._workers:
+                record.hosted = False
+            self.turn += 1
+
+    def close_out(self, rounds: int, clocks: Sequence[int]) -> None:
+        """Go to the end of `rounds`, the latest that is over on any server, and drop what is unfinished.
+
+        `clocks` are the workers' there. A server is at most a round behind, and has all that was pushed in
+        it: see `StateClient`. To be called on a fenced engine; a second time changes nothing.
+        """
+        if self._bulk and self.rounds + 1 == rounds:
+            for record, clock in zip(self._workers, clocks, strict=True):
+                record.arrived = clock > record.clock
+                if not record.arrived:
+                    record.staged.clear()
+            self._take_round()
+        if self._bulk and self.rounds != rounds:
+            raise Permanent(f"{rounds} rounds are over elsewhere and {self.rounds} here")
+        self._drop_unfinished()
+
+    def reopen(self, workers: Sequence[WorkerRecord]) -> None:
+        """Let hosts in again; tenures and who has gone are those of `workers`, the same on every server."""
+        if not self.frozen:
+            return
+        self.frozen = False
+        for record, stood in zip(self._workers, workers, strict=True):
+            self.changes += (record.left, record.forsaken) != (stood.left, stood.forsaken)
+            record.tenure = max(record.tenure, stood.tenure)
+            record.left, record.forsaken = stood.left, stood.forsaken
+        self.turn += 1
+
+    def allow(self, rounds: int | None) -> None:
+        """Let so many rounds be over, and not more; None lifts the limit."""
+        self.limit = rounds
+        self._advance()
+
+    def records(self) -> tuple[WorkerRecord, ...]:
+        """Where every worker stands by what is in the tables."""
+        return tuple(each.record(self._bulk) for each in self._workers)
+
+    def stand(self, records: Sequence[WorkerRecord], rounds: int, pushes: int) -> None:
+        """Have every worker stand where `records` say; what was unfinished is dropped."""
+        self._drop_unfinished()
+        for record, stood in zip(self._workers, records, strict=True):
+            record.stand(stood)
+        self.rounds, self.counts[Receipt.APPLIED] = rounds, pushes
+        self.changes += 1
+        self.turn += 1
+
     def snapshot(self) -> Snapshot:
         """All that lies here, at this moment; in bulk-synchronous mode, at the end of the last round."""
-        workers = tuple(
-            # one that left in a round that is not over will have to do its last batch again
-            WorkerRecord(
-                each.clock,
-                0 if self._bulk else each.sequence,
-                each.left and not each.staged,
-                each.forsaken,
-            )
-            for each in self._workers
-        )
         arrays = {
             f"{key}/{name}": array
             for key, table in self.tables.items()
@@ -357,17 +354,18 @@ class Engine:
             self.partitions,
             self.owned,
             tuple(table.layout for table in self.tables.values()),
-            workers,
+            self.records(),
             self.counts[Receipt.APPLIED],
             self.config,
         )
         return Snapshot(header, arrays)
 
     @classmethod
-    def restore(cls, snapshot: Snapshot, *, fresh: bool = False) -> Engine:
+    def restore(cls, snapshot: Snapshot, *, fresh: bool = False, epoch: int | None = None) -> Engine:
         """An engine that goes on from `snapshot` in a new epoch; `fresh` puts every worker at clock 0.
 
-        Fresh positions are for learning on from a finished state with new data.
+        Fresh positions are for learning on from a finished state with new data. An `epoch` that is given
+        is not open yet: see `reopen`.
         """
         head = snapshot.header
         engine = cls(
@@ -377,8 +375,14 @@ class Engine:
             owned=head.owned,
             config=head.config,
         )
-        engine.epoch, engine.rounds = head.epoch + 1, head.rounds
-        engine.counts[Receipt.APPLIED] = head.pushes
+        if head.parts and not fresh:
+            raise Misuse(
+                "the servers of this state stood at different clocks",
+                field="shards",
+                fix="Resume it with as many shards as it had.",
+            )
+        engine.epoch = head.epoch + 1 if epoch is None else epoch
+        engine.frozen = epoch is not None
         for layout in head.tables:
             prefix = f"{layout.key}/"
             arrays = {
@@ -390,28 +394,15 @@ class Engine:
             table = Table(layout, first, head.partitions, head.owned)
             table.load(arrays)
             engine.tables[layout.key] = table
-        if not fresh:
-            for record, stood in zip(engine._workers, head.workers, strict=True):
-                record.clock, record.sequence = stood.clock, stood.sequence
-                record.left, record.forsaken = stood.left, stood.forsaken
+        stood = tuple(WorkerRecord(0, 0) for _ in head.workers) if fresh else head.workers
+        engine.stand(stood, head.rounds, head.pushes)
         return engine
 
     # what the controller sees
 
     def workers(self) -> tuple[dict[str, Any], ...]:
         """Every worker's record as plain values: clock, sequence, tenure, hosted, arrived, left, forsaken."""
-        return tuple(
-            {
-                "clock": each.clock,
-                "sequence": each.sequence,
-                "tenure": each.tenure,
-                "hosted": each.hosted,
-                "arrived": each.arrived,
-                "left": each.left,
-                "forsaken": each.forsaken,
-            }
-            for each in self._workers
-        )
+        return tuple(each.plain() for each in self._workers)
 
     @property
     def finished(self) -> bool:
@@ -420,7 +411,7 @@ class Engine:
 
     # the round
 
-    def _worker(self, worker: int) -> _Worker:
+    def _worker(self, worker: int) -> Worker:
         if not 0 <= worker < len(self._workers):
             raise Misuse(
                 f"no worker {worker} of {len(self._workers)}",
@@ -429,7 +420,7 @@ class Engine:
             )
         return self._workers[worker]
 
-    def _judge(self, record: _Worker, stamp: Stamp, tenure: int | None) -> Receipt | None:
+    def _judge(self, record: Worker, stamp: Stamp, tenure: int | None) -> Receipt | None:
         """Why the stamped message is not the next, or None if it is."""
         if not self.current(stamp.worker, stamp.epoch, tenure):
             return Receipt.FENCED
@@ -446,22 +437,32 @@ class Engine:
             return Receipt.GAP
         return None
 
-    def _end(self, record: _Worker) -> None:
+    def _drop_unfinished(self) -> None:
+        for record in self._workers:
+            record.drop(self._bulk)
+
+    def _end(self, record: Worker) -> None:
         if self._bulk:
             record.arrived = True
         else:
             record.clock, record.sequence = record.clock + 1, 0
+            record.at = record.clock
+            self.changes += 1
         self._advance()
 
     def _advance(self) -> None:
         self.turn += 1
-        if not self._bulk:
+        if not self._bulk or (self.limit is not None and self.rounds >= self.limit):
             return
         expected = [each for each in self._workers if each.expected]
         if not all(each.arrived for each in expected):
             return
         if not expected and not any(each.staged or each.arrived for each in self._workers):
             return
+        self._take_round()
+
+    def _take_round(self) -> None:
+        """Take in what is staged, in the workers' order; the round is over."""
         pushes: dict[str, list[tuple[Rows | None, NDArray[Any]]]] = {}
         count = 0
         for each in self._workers:
@@ -477,4 +478,6 @@ class Engine:
                 each.clock, each.sequence = each.clock + 1, 0
                 each.arrived = False
                 each.staged.clear()
+                each.at = each.clock
         self.rounds += 1
+        self.changes += 1

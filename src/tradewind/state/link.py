@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from tradewind.clock import stopwatch
 from tradewind.errors import Corrupt, Misuse, Permanent, TradewindError, Unreachable
 from tradewind.state.codec import RAW, Buffer, Codec, Packed, pack, unpack
-from tradewind.state.messages import Operation, Ping, Reply, Request, header, reply_of
+from tradewind.state.messages import Message, Operation, Ping, Reply, Request, header, reply_of
 from tradewind.state.transport.interface import Channel
 
 
 class RolledBack(TradewindError):
-    """The state went back to a snapshot, or something was lost on the way: host the worker again."""
+    """The state went back or moved, or something was lost on the way: host the worker again."""
+
+
+class Elsewhere(RolledBack):
+    """The address does not have the shard, or has it as a backup only."""
 
 
 class Ousted(Permanent):
@@ -38,12 +42,23 @@ class Patience(Struct, frozen=True):
 class Link:
     """A channel with numbered requests; a lost, late or repeated message on it changes nothing."""
 
-    def __init__(self, channel: Channel, patience: Patience) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        patience: Patience,
+        *,
+        shard: int = 0,
+        address: str = "the state's server",
+        doubt: Callable[[], None] | None = None,
+    ) -> None:
+        """`shard` is what all requests are about. `doubt` is called at every silence, and may raise."""
         self.channel = channel
+        self.shard, self.address = shard, address
         self.client = uuid.uuid4().hex
         """Tells the clients of a server apart; results never depend on it."""
         self.codec: Codec = RAW
-        self._patience = patience
+        self._patience, self._doubt = patience, doubt
+        self._silence, self._silent = stopwatch(), 0
         self._number = 0
         self._sent: dict[int, list[Buffer]] = {}
         self._early: dict[int, tuple[Reply, Sequence[Buffer]]] = {}
@@ -70,8 +85,9 @@ class Link:
     ) -> None:  # fmt: skip
         """Send a request; `answer` waits for what comes back."""
         self._number += 1
-        request = Request(self.client, self._number, list(operations), worker, epoch, tenure)
+        request = Request(self.client, self._number, list(operations), worker, epoch, tenure, self.shard)
         self._sent[self._number] = message = [header(request), *frames]
+        self._hear()
         self.channel.send(message)
 
     def answer(self) -> tuple[dict[str, Any], list[NDArray[Any]]]:
@@ -80,34 +96,64 @@ class Link:
         RolledBack, Ousted or Misuse if it refuses, Unreachable after `Patience.give_up` of silence.
         """
         number = next(iter(self._sent))
-        silence, silent = stopwatch(), 0
+        self._hear()
         while number not in self._early:
             message = self.channel.receive(self._patience.ask_again)
             if message is None:
-                silent += 1
-                if silence() > self._patience.give_up:
-                    self.abandon()
-                    raise Unreachable(f"the state's server was silent for {self._patience.give_up:g} s")
-                if silent % 2:
-                    self.channel.send([header(Request(self.client, number, [Ping()]))])
-                else:
-                    self.channel.reconnect()
-                    self._send_again()
-                continue
-            try:
-                reply = reply_of(message)
-            except Corrupt:
-                continue
-            if reply.number not in self._sent:
-                continue
-            silence, silent = stopwatch(), 0
-            if reply.kind == "unknown":
-                self._send_again()
-            # a later request may be refused only because this one is not there yet: it is asked again
-            elif reply.kind == "done" or (reply.number == number and reply.kind != "waiting"):
-                self._early[reply.number] = reply, message[1:]
+                self._remind(number)
+            else:
+                self._take(message, number)
         del self._sent[number]
         return self._accepted(*self._early.pop(number))
+
+    def poll(self, timeout: float = 0.0) -> tuple[dict[str, Any], list[NDArray[Any]]] | None:
+        """As `answer`, if the answer comes within `timeout` seconds of the wall; None otherwise."""
+        number = next(iter(self._sent))
+        while number not in self._early:
+            message = self.channel.receive(timeout)
+            timeout = 0.0
+            if message is None:
+                if self._silence() >= (self._silent + 1) * self._patience.ask_again:
+                    self._remind(number)
+                return None
+            self._take(message, number)
+        del self._sent[number]
+        return self._accepted(*self._early.pop(number))
+
+    def pause(self, seconds: float) -> None:
+        """Wait a little, while nothing is outstanding."""
+        self.channel.receive(seconds)
+
+    def _hear(self) -> None:
+        self._silence, self._silent = stopwatch(), 0
+
+    def _remind(self, number: int) -> None:
+        self._silent += 1
+        if self._silence() > self._patience.give_up:
+            self.abandon()
+            raise Unreachable(f"{self.address} was silent for {self._patience.give_up:g} s")
+        if self._doubt is not None:
+            self._doubt()
+        if self._silent % 2:
+            self.channel.send([header(Request(self.client, number, [Ping()], shard=self.shard))])
+        else:
+            self.channel.reconnect()
+            self._send_again()
+
+    def _take(self, message: Message, number: int) -> None:
+        """Note an answer; `number` is the request that is waited for."""
+        try:
+            reply = reply_of(message)
+        except Corrupt:
+            return
+        if reply.number not in self._sent:
+            return
+        self._hear()
+        if reply.kind == "unknown":
+            self._send_again()
+        # a later request may be refused only because this one is not there yet: it is asked again
+        elif reply.kind == "done" or (reply.number == number and reply.kind != "waiting"):
+            self._early[reply.number] = reply, message[1:]
 
     def _send_again(self) -> None:
         for number, message in self._sent.items():
@@ -130,5 +176,7 @@ class Link:
                 raise refusal
             case "ousted":
                 raise Ousted("another process hosts this worker")
+            case "moved":
+                raise Elsewhere(f"{self.address} does not serve shard {self.shard}")
             case _:
                 raise RolledBack(f"the server says {reply.kind}")

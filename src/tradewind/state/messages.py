@@ -10,12 +10,14 @@ from msgspec import Struct
 
 from tradewind.errors import Corrupt
 from tradewind.state.codec import Buffer, Codec, Packed
+from tradewind.state.image import ImageHead
+from tradewind.state.snapshot import WorkerRecord
 from tradewind.state.table import Layout
 
 Message = Sequence[Buffer]
 """Frames: the header first."""
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised by every change that an older side would not understand."""
 
 
@@ -38,6 +40,7 @@ class Claim(Struct, tag="claim", frozen=True, array_like=True):
     """Draw a new tenure for the worker; asked of the first server only."""
 
     worker: int
+    epoch: int
 
 
 class Host(Struct, tag="host", frozen=True, array_like=True):
@@ -45,14 +48,17 @@ class Host(Struct, tag="host", frozen=True, array_like=True):
 
     worker: int
     tenure: int
+    epoch: int
 
 
 class Settle(Struct, tag="settle", frozen=True, array_like=True):
-    """The worker begins at this clock."""
+    """The worker goes on: the latest clock that it is in on any server, and the earliest."""
 
     worker: int
     tenure: int
     clock: int
+    begin: int
+    epoch: int
 
 
 class Push(Struct, tag="push", frozen=True, array_like=True):
@@ -113,9 +119,10 @@ class Take(Struct, tag="take", frozen=True, array_like=True):
 
 
 class Lose(Struct, tag="lose", frozen=True, array_like=True):
-    """These workers' hosts, of at most these tenures, are dead."""
+    """These workers' hosts, of at most these tenures in this epoch, are dead."""
 
     tenures: dict[int, int]
+    epoch: int
 
 
 class Forsake(Struct, tag="forsake", frozen=True, array_like=True):
@@ -134,9 +141,101 @@ class Stop(Struct, tag="stop", frozen=True, array_like=True):
     """Serve no more."""
 
 
+# placing shards: see `state.shard_host` and `state.placing`
+
+
+class Route(Struct, tag="route", frozen=True, array_like=True):
+    """Who serves which shard? Asked of the reliable host."""
+
+
+class Draw(Struct, tag="draw", frozen=True, array_like=True):
+    """Draw a new epoch for a change of places; asked of the reliable host."""
+
+    token: str
+    """Tells one drawing from another: asked again, the answer is the same."""
+
+
+class Fence(Struct, tag="fence", frozen=True, array_like=True):
+    """Let nobody in from this epoch on; how does the shard stand?"""
+
+    epoch: int
+
+
+class CloseOut(Struct, tag="close_out", frozen=True, array_like=True):
+    """Go to the end of that round, where the workers stand at these clocks, and drop what is unfinished."""
+
+    epoch: int
+    rounds: int
+    clocks: list[int]
+
+
+class Flush(Struct, tag="flush", frozen=True, array_like=True):
+    """Answer when the backup has all that the shard has."""
+
+    epoch: int
+
+
+class Cut(Struct, tag="cut", frozen=True, array_like=True):
+    """Drop what is staged beyond the committed clock, take in nothing more; asked of the reliable host."""
+
+    epoch: int
+
+
+class Assign(Struct, tag="assign", frozen=True, array_like=True):
+    """You are to serve this shard: fetch it from its backup, unless you have it as it is there."""
+
+    epoch: int
+    backup: str
+    keep: bool
+
+
+class TakeAll(Struct, tag="take_all", frozen=True, array_like=True):
+    """Send me a snapshot of all shards, of one moment; asked of the reliable host."""
+
+
+class Publish(Struct, tag="publish", frozen=True, array_like=True):
+    """From now on these addresses serve the shards; asked of the reliable host."""
+
+    epoch: int
+    serving: list[str]
+
+
+class Open(Struct, tag="open", frozen=True, array_like=True):
+    """Let hosts in: this is how the workers stand everywhere."""
+
+    epoch: int
+    workers: list[WorkerRecord]
+
+
+class Discard(Struct, tag="discard", frozen=True, array_like=True):
+    """You do not serve this shard any more."""
+
+    epoch: int
+
+
+class Fetch(Struct, tag="fetch", frozen=True, array_like=True):
+    """Send me the shard that I am to serve from this epoch on; asked of its backup."""
+
+    epoch: int
+
+
+class Replicate(Struct, tag="replicate", frozen=True, array_like=True):
+    """Stage this image of the shard; answered when it is committed."""
+
+    life: str
+    """Of the reliable host that the sender fetched the shard from: another one knows nothing of it."""
+    lineage: int
+    """The epoch in which the sender began to serve the shard: nobody else's images are taken."""
+    number: int
+    """Counts the sender's images."""
+    head: ImageHead
+    arrays: list[Packed]
+
+
 Operation = (
     Hello | Create | Claim | Host | Settle | Push | Arrive | Wait | Pull | Present | Leave | Release
-    | Ping | Status | Take | Lose | Forsake | NewEpoch | Stop
+    | Ping | Status | Take | Lose | Forsake | NewEpoch | Stop | Route | Draw | Fence | CloseOut | Flush
+    | Cut | TakeAll | Assign | Publish | Open | Discard | Fetch | Replicate
 )  # fmt: skip
 
 
@@ -151,6 +250,8 @@ class Request(Struct, frozen=True, array_like=True):
     """None for a reader or a controller."""
     epoch: int = 0
     tenure: int = 0
+    shard: int = 0
+    """The shard that it is about."""
 
 
 class Reply(Struct, frozen=True, array_like=True):
@@ -158,7 +259,7 @@ class Reply(Struct, frozen=True, array_like=True):
 
     number: int
     kind: str
-    """`done`, `waiting`, `unknown`, `rolled_back`, `ousted`, `gap`, `misuse`."""
+    """`done`, `waiting`, `unknown`, `rolled_back`, `ousted`, `gap`, `moved`, `frozen`, `misuse`."""
     arrays: list[Packed] = []
     value: dict[str, Any] = {}
     """Or what is wrong: problem, source, field, fix."""

@@ -7,6 +7,7 @@ partitions and never re-hash (AgileML: Harlap et al., EuroSys 2017, section 3).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,27 @@ def even_routing(servers: int, partitions: int = PARTITIONS, version: int = 0) -
     return Routing(version, tuple(p * servers // partitions for p in range(partitions)))
 
 
+def routing_of(owned: Sequence[Sequence[int]], partitions: int, version: int) -> Routing:
+    """The routing of servers that say what they own; Misuse if a partition is nobody's."""
+    owners = [-1] * partitions
+    for server, mine in enumerate(owned):
+        for partition in mine:
+            owners[partition] = server
+    if -1 in owners:
+        raise Misuse("no server holds some partitions", field="channels", fix="Give channels to all servers.")
+    return Routing(version, tuple(owners))
+
+
 def range_bounds(rows: int, partitions: int) -> NDArray[np.int64]:
     """Where each partition of a dense table of `rows` rows begins, and the end: shape (partitions + 1,)."""
     return np.arange(partitions + 1, dtype=np.int64) * rows // partitions
+
+
+def share_of(whole: NDArray[Any], partitions: int, owned: Sequence[int]) -> NDArray[Any]:
+    """Of all rows of a dense table, those of the partitions that are owned, partition after partition."""
+    bounds = range_bounds(len(whole), partitions)
+    runs = [whole[bounds[p] : bounds[p + 1]] for p in owned]
+    return np.concatenate(runs) if runs else whole[:0]
 
 
 @njit(cache=True, nogil=True)

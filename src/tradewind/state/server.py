@@ -6,9 +6,9 @@ and every test drives the same thing; `serve` is the loop of a server's process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from numpy.typing import NDArray
@@ -17,11 +17,13 @@ from tradewind.algorithms.interface import PROGRESS
 from tradewind.errors import Corrupt, Misuse, TradewindError
 from tradewind.state import messages as says
 from tradewind.state.codec import COMPACT, RAW, Buffer, Codec, Packed, agreed, pack, unpack
-from tradewind.state.engine import Engine, Receipt, Update
+from tradewind.state.consistency import BulkSynchronous
+from tradewind.state.engine import Engine
 from tradewind.state.messages import Message, Reply, Request, header, request_of
-from tradewind.state.stamp import Stamp
+from tradewind.state.stamp import Receipt, Stamp
 from tradewind.state.table import load_kernels
-from tradewind.state.transport.interface import Listener
+from tradewind.state.transport.interface import Channel, Handler, Listener
+from tradewind.state.workers import Update
 
 _EVERYTHING = msgspec.structs.replace(COMPACT, values="float16")
 
@@ -30,7 +32,7 @@ Answer = tuple[Hashable, list[Buffer]]
 
 
 @dataclass(slots=True)
-class _Pending:
+class Pending:
     """A request on its way through its operations."""
 
     peer: Hashable
@@ -44,7 +46,9 @@ class _Pending:
     value: dict[str, Any] = field(default_factory=dict)
 
 
-class _Refused(Exception):
+class Refused(Exception):
+    """Ends a request with a reply of that kind."""
+
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
@@ -60,10 +64,12 @@ class Server:
         self.engine = engine
         self.stopped = False
         """Whether a controller asked to stop."""
+        self.channels: Sequence[Channel] = ()
+        """On which answers to it may come: none, it asks nobody."""
         self.bytes_in = self.bytes_out = 0
         self._allowed = allowed
         self._codecs: dict[str, Codec] = {}
-        self._parked: dict[str, _Pending] = {}
+        self._parked: dict[str, Pending] = {}
         self._seen = engine.turn
 
     def handle(self, peer: Hashable, frames: Message) -> list[Answer]:
@@ -71,11 +77,22 @@ class Server:
 
         A message that is no request is dropped: there is nobody to tell.
         """
-        self.bytes_in += sum(len(frame) for frame in frames)
         try:
             request = request_of(frames)
         except Corrupt:
             return []
+        return self.take(peer, request, frames) + self.stir()
+
+    def background(self) -> list[Answer]:
+        """Nothing goes on here without a request."""
+        return []
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def take(self, peer: Hashable, request: Request, frames: Message) -> list[Answer]:
+        """Take a request in; the answer to it, if it can be given now."""
+        self.bytes_in += sum(len(frame) for frame in frames)
         answers = []
         waiting = self._parked.get(request.client)
         if request.operations and isinstance(request.operations[0], says.Ping):
@@ -87,14 +104,19 @@ class Server:
             pass  # a late copy of a request whose answer the client already has
         else:
             self._parked.pop(request.client, None)
-            answers += self._go_on(_Pending(peer, request, frames))
+            answers += self._go_on(Pending(peer, request, frames))
+        return answers
+
+    def stir(self) -> list[Answer]:
+        """The answers to those that waited and need not any more."""
+        answers: list[Answer] = []
         while self._seen != self.engine.turn:
             self._seen = self.engine.turn
             for pending in list(self._parked.values()):
                 answers += self._go_on(pending)
         return answers
 
-    def _go_on(self, pending: _Pending) -> list[Answer]:
+    def _go_on(self, pending: Pending) -> list[Answer]:
         """Do what can be done of the request; its answer if that is all."""
         request = pending.request
         try:
@@ -113,7 +135,7 @@ class Server:
                 packed.append(described)
                 bodies.append(body)
             answer = self._answer(pending.peer, Reply(request.number, "done", packed, pending.value), bodies)
-        except _Refused as refusal:
+        except Refused as refusal:
             answer = self._answer(pending.peer, Reply(request.number, refusal.kind))
         except Misuse as problem:
             said = {
@@ -139,12 +161,12 @@ class Server:
         assert request.worker is not None
         if request.epoch != self.engine.epoch:
             self.engine.counts[Receipt.FENCED] += 1
-            raise _Refused("rolled_back")
+            raise Refused("rolled_back")
         if not self.engine.current(request.worker, request.epoch, request.tenure) and not self._has_left(
             request
         ):
             self.engine.counts[Receipt.FENCED] += 1
-            raise _Refused("ousted")
+            raise Refused("ousted")
 
     def _has_left(self, request: Request) -> bool:
         """Whether the worker left in this very tenure: what it asks again gets the same answer."""
@@ -152,12 +174,12 @@ class Server:
         record = self.engine.workers()[request.worker]
         return bool(record["left"]) and record["tenure"] == request.tenure
 
-    def _array(self, pending: _Pending, packed: Packed) -> NDArray[Any]:
+    def _array(self, pending: Pending, packed: Packed) -> NDArray[Any]:
         array = unpack(packed, pending.frames[pending.frame])
         pending.frame += 1
         return array
 
-    def _do(self, pending: _Pending, operation: says.Operation) -> bool:
+    def _do(self, pending: Pending, operation: says.Operation) -> bool:
         """Do one operation; whether it is done, or must wait."""
         engine, request = self.engine, pending.request
         worker = request.worker
@@ -201,6 +223,7 @@ class Server:
             case says.Hello(protocol, codec):
                 self._greet(pending, protocol, codec)
             case says.Create(layout, token, value):
+                self._thawed()
                 engine.create(layout, self._array(pending, value), token)
             case says.Claim() | says.Host() | says.Settle():
                 self._host(pending, operation)
@@ -217,16 +240,26 @@ class Server:
 
     def _refuse(self, receipt: Receipt) -> None:
         if receipt is Receipt.FENCED:
-            raise _Refused("ousted")
+            raise Refused("ousted")
         if receipt is Receipt.GAP:
-            raise _Refused("gap")
+            raise Refused("gap")
 
-    def _greet(self, pending: _Pending, protocol: int, codec: Codec) -> None:
+    def _thawed(self) -> None:
+        if self.engine.frozen:
+            raise Refused("frozen")
+
+    def _here(self, epoch: int) -> None:
+        self._thawed()
+        if epoch != self.engine.epoch:
+            raise Refused("rolled_back")
+
+    def _greet(self, pending: Pending, protocol: int, codec: Codec) -> None:
         if protocol != says.PROTOCOL:
             raise Misuse(
                 f"the client speaks protocol {protocol}, this server {says.PROTOCOL}",
                 fix="Use one version of Tradewind in a job.",
             )
+        self._thawed()
         engine = self.engine
         self._codecs[pending.request.client] = codec = agreed(codec, self._allowed)
         pending.value.update(
@@ -239,24 +272,25 @@ class Server:
             codec=msgspec.to_builtins(codec),
         )
 
-    def _host(self, pending: _Pending, operation: says.Claim | says.Host | says.Settle) -> None:
+    def _host(self, pending: Pending, operation: says.Claim | says.Host | says.Settle) -> None:
         engine = self.engine
+        self._here(operation.epoch)
         match operation:
             case says.Claim(worker):
                 tenure = engine.claim(worker)
                 if tenure is None:
-                    raise _Refused("ousted")
+                    raise Refused("ousted")
                 pending.value["tenure"] = tenure
                 return
             case says.Host(worker, given):
                 position = engine.host(worker, given)
-            case says.Settle(worker, given, clock):
-                position = engine.settle(worker, given, clock)
+            case says.Settle(worker, given, clock, begin):
+                position = engine.settle(worker, given, clock, begin)
         if position is None:
-            raise _Refused("ousted")
+            raise Refused("ousted")
         pending.value.update(msgspec.to_builtins(position))
 
-    def _take(self, pending: _Pending, at: int | None) -> bool:
+    def _take(self, pending: Pending, at: int | None) -> bool:
         engine = self.engine
         if at is not None and not engine.finished:
             if engine.rounds < at:
@@ -269,14 +303,16 @@ class Server:
         pending.arrays += arrays.values()
         return True
 
-    def _control(self, pending: _Pending, operation: says.Operation) -> None:
+    def _control(self, pending: Pending, operation: says.Operation) -> None:
         engine = self.engine
         match operation:
             case says.Status():
                 pending.value.update(self.status())
-            case says.Lose(tenures):
-                engine.lose(tenures)
+            case says.Lose(tenures, epoch):
+                if epoch == engine.epoch:
+                    engine.lose(tenures)
             case says.Forsake(worker):
+                self._thawed()
                 engine.forsake(worker)
             case says.NewEpoch(epoch):
                 if engine.epoch < epoch:
@@ -305,14 +341,37 @@ class Server:
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "finished": engine.finished,
+            "frozen": engine.frozen,
+            "bulk": isinstance(engine.consistency, BulkSynchronous),
         }
 
 
-def serve(server: Server, listener: Listener, *, stop: Callable[[], bool] = lambda: False) -> None:
+class Servant(Handler, Protocol):
+    """What `serve` drives: a `Server`, or a `state.shard_host.ShardHost`."""
+
+    stopped: bool
+
+    @property
+    def channels(self) -> Sequence[Channel]:
+        """On which answers to it may come."""
+        ...
+
+    def background(self) -> Sequence[tuple[Hashable, Message]]:
+        """Go on with what needs no request; the answers that this sets free."""
+        ...
+
+    def close(self) -> None:
+        """Let go of all channels; may be called twice."""
+        ...
+
+
+def serve(server: Servant, listener: Listener, *, stop: Callable[[], bool] = lambda: False) -> None:
     """Answer until a controller asks to stop or `stop()` is true; looked at four times a second."""
-    while not server.stopped and not stop():
-        received = listener.receive(0.25)
-        if received is None:
-            continue
-        for peer, frames in server.handle(*received):
-            listener.send(peer, frames)
+    try:
+        while not server.stopped and not stop():
+            received = listener.receive(0.25, server.channels)
+            answers = server.background() if received is None else server.handle(*received)
+            for peer, frames in answers:
+                listener.send(peer, frames)
+    finally:
+        server.close()

@@ -25,9 +25,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tradewind.algorithms.aggregation import aggregation_called, hyperparameters
 from tradewind.errors import Misuse, suggestion
-from tradewind.state.engine import layout_of
 from tradewind.state.partition import range_bounds
-from tradewind.state.table import Layout, Rows
+from tradewind.state.table import Layout, Rows, layout_of
 
 _PREFIX = "tradewind-state-"
 _PAGE = 4096

@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from tradewind.errors import Corrupt, Misuse
-from tradewind.state.consistency import Consistency
+from tradewind.state.consistency import BulkSynchronous, Consistency
 from tradewind.state.partition import Routing, partitions_of, range_bounds
 from tradewind.state.table import Layout
 
@@ -30,6 +30,16 @@ class WorkerRecord(Struct, frozen=True):
     """Whether it had finished its part."""
     forsaken: bool = False
     """Whether it was given up."""
+    tenure: int = 0
+    """How many hosts it had had."""
+
+
+class Part(Struct, frozen=True):
+    """What one server's part of a merged snapshot knew of the workers."""
+
+    owned: tuple[int, ...]
+    """The partitions that it held."""
+    workers: tuple[WorkerRecord, ...]
 
 
 class Header(Struct, frozen=True):
@@ -49,6 +59,8 @@ class Header(Struct, frozen=True):
     """Pushes taken in since the job began."""
     config: dict[str, Any] = {}
     """The caller's own: the job's settings, the schema of its data."""
+    parts: tuple[Part, ...] = ()
+    """Where the workers stood on each server, if not everywhere alike; `workers` has the least of them."""
 
 
 class Snapshot(Struct, frozen=True, eq=False):
@@ -99,6 +111,21 @@ def snapshot_of(arrays: dict[str, NDArray[Any]], header: dict[str, Any]) -> Snap
     return Snapshot(head, dict(arrays))
 
 
+def least(records: Sequence[WorkerRecord]) -> WorkerRecord:
+    """Where a worker goes on that stands at `records` on the several servers.
+
+    One whose leaving is not known everywhere is hosted once more, finds nothing to do, and leaves.
+    """
+    behind = min(records, key=lambda record: (record.clock, record.sequence))
+    return WorkerRecord(
+        behind.clock,
+        behind.sequence,
+        all(record.left for record in records),
+        any(record.forsaken for record in records),
+        max(record.tenure for record in records),
+    )
+
+
 def _positions(head: Header) -> list[tuple[int, int, bool]]:
     return [(each.clock, each.sequence, each.forsaken) for each in head.workers]
 
@@ -106,21 +133,25 @@ def _positions(head: Header) -> list[tuple[int, int, bool]]:
 def merged(parts: Sequence[Snapshot]) -> Snapshot:
     """One snapshot of all servers' parts.
 
-    Misuse if they are not of one moment: of different epochs, rounds or positions. Bulk-synchronous servers
-    are cut at one round; others must be paused at the end of a clock first.
+    Misuse if they are not of one moment: of different epochs or rounds. Bulk-synchronous servers are cut at
+    one round. In the other modes a worker may stand at different clocks on different servers; then every
+    part's own records are kept, since a worker that goes on at the least of them finds what it does again
+    dropped where it is in.
     """
     if not parts:
         raise Misuse("no parts to merge", field="parts", fix="Give every server's snapshot.")
     first = parts[0].header
+    bulk = isinstance(first.consistency, BulkSynchronous)
     for part in parts[1:]:
         head = part.header
-        if (head.epoch, head.rounds, _positions(head)) != (first.epoch, first.rounds, _positions(first)) or (
-            [each.key for each in head.tables] != [each.key for each in first.tables]
-        ):
+        if (head.epoch, head.rounds) != (first.epoch, first.rounds) or (
+            (bulk and _positions(head) != _positions(first))
+            or [each.key for each in head.tables] != [each.key for each in first.tables]
+        ):  # fmt: skip
             raise Misuse(
                 "the servers' snapshots are of different moments",
                 field="parts",
-                fix="Take them at one round, or after every worker has paused.",
+                fix="Take them in one epoch, at one round.",
             )
     owned = sorted(p for part in parts for p in part.header.owned)
     if owned != list(range(first.partitions)):
@@ -150,16 +181,13 @@ def merged(parts: Sequence[Snapshot]) -> Snapshot:
                     out[bounds[p] : bounds[p + 1]] = part.arrays[name][at : at + size]
                     at += size
             arrays[name] = out
-    # a worker whose leaving is not known everywhere is hosted once more, finds nothing to do, and leaves
-    workers = tuple(
-        msgspec.structs.replace(each[0], left=all(record.left for record in each))
-        for each in zip(*(part.header.workers for part in parts), strict=True)
-    )
+    apart = any(_positions(part.header) != _positions(first) for part in parts)
     head = msgspec.structs.replace(
         first,
         owned=tuple(range(first.partitions)),
-        workers=workers,
+        workers=tuple(least(each) for each in zip(*(part.header.workers for part in parts), strict=True)),
         pushes=max(part.header.pushes for part in parts),
+        parts=tuple(Part(part.header.owned, part.header.workers) for part in parts) if apart else (),
     )
     return Snapshot(head, arrays)
 
@@ -169,6 +197,13 @@ def parted(whole: Snapshot, routing: Routing) -> list[Snapshot]:
     head = whole.header
     if len(routing.owners) != head.partitions or head.owned != tuple(range(head.partitions)):
         raise Misuse("the routing does not fit the snapshot", field="routing", fix="Use its partitions.")
+    stood = {part.owned: part.workers for part in head.parts}
+    if stood and set(stood) != {routing.owned(server) for server in range(routing.servers)}:
+        raise Misuse(
+            f"the {len(stood)} servers of this state stood at different clocks",
+            field="shards",
+            fix="Go on with as many shards, or let the job come to its end first.",
+        )
     parts = []
     for server in range(routing.servers):
         owned = routing.owned(server)
@@ -182,5 +217,8 @@ def parted(whole: Snapshot, routing: Routing) -> list[Snapshot]:
             for name in names:
                 array = whole.arrays[name]
                 arrays[name] = array if name.endswith("/default") else np.ascontiguousarray(array[keep])
-        parts.append(Snapshot(msgspec.structs.replace(head, owned=owned), arrays))
+        mine_head = msgspec.structs.replace(
+            head, owned=owned, workers=stood.get(owned, head.workers), parts=()
+        )
+        parts.append(Snapshot(mine_head, arrays))
     return parts

@@ -1,8 +1,25 @@
-"""Who pushed what, when: the identity by which a push is taken in once."""
+"""Who pushed what, when: the identity by which a push is taken in once, and what became of it."""
 
 from __future__ import annotations
 
+from enum import Enum
+
 from msgspec import Struct
+
+
+class Receipt(Enum):
+    """What became of a push or of the end of a clock."""
+
+    APPLIED = "applied"
+    """It is in the tables."""
+    STAGED = "staged"
+    """It waits for the end of the round."""
+    DUPLICATE = "duplicate"
+    """It was in before, and was dropped."""
+    FENCED = "fenced"
+    """It comes from an earlier epoch or host, and was dropped."""
+    GAP = "gap"
+    """Something before it never came, and it was dropped; the worker must be hosted again."""
 
 
 class Stamp(Struct, frozen=True, order=True):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 from numba import njit
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tradewind.algorithms.aggregation import aggregation_called, hyperparameters
 from tradewind.errors import Misuse
@@ -62,6 +62,66 @@ def checked_layout(layout: Layout) -> Layout:
         )
     hyperparameters(layout.aggregate, layout.options, layout.width, np.dtype(layout.dtype))
     return layout
+
+
+def layout_of(
+    key: str, value: ArrayLike, aggregate: str = "add", **options: Any
+) -> tuple[Layout, NDArray[Any]]:
+    """The layout of a table that begins as `value`, and that value as rows (n, width).
+
+    The option `sparse=n` makes a sparse table of n rows, each `value` until it is pushed to. Numbers that
+    are no arrays become float64 or int64.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind in "bui" and array.dtype != np.int64:
+        array = array.astype(np.int64)
+    sparse = int(options.pop("sparse", 0))
+    shape = (sparse, *array.shape) if sparse else array.shape
+    plain = {
+        name: tuple(float(each) for each in given) if np.ndim(given) else float(given)
+        for name, given in options.items()
+    }
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise Misuse("the first value is not finite", source=key, field="value", fix="Look for a NaN.")
+    layout = checked_layout(Layout(key, shape, str(array.dtype), aggregate, plain, bool(sparse)))
+    return layout, np.ascontiguousarray(array).reshape(-1 if layout.width else 0, layout.width)
+
+
+def rows_of(layout: Layout, rows: ArrayLike) -> Rows:
+    """The rows that a caller names, checked: a copy, since they may be sent later, and again."""
+    given = np.asarray(rows)
+    if given.ndim != 1 or (given.dtype.kind not in "iu" and given.size):
+        raise Misuse(
+            f"rows of {given.dtype} {given.shape}",
+            source=layout.key,
+            field="rows",
+            fix="Give whole numbers, shape (n,).",
+        )
+    whole = np.array(given, np.int64)
+    check_rows(whole, layout.rows, layout.key)
+    return whole
+
+
+def delta_of(layout: Layout, delta: ArrayLike, rows: Rows | None) -> NDArray[Any]:
+    """A caller's delta as rows (n, width) of the table's dtype, checked: a copy, since it is sent later."""
+    given = np.asarray(delta)
+    shape = layout.shape if rows is None else (len(rows), *layout.shape[1:])
+    if given.shape != shape:
+        raise Misuse(
+            f"a delta of shape {given.shape}, not {shape}",
+            source=layout.key,
+            field="delta",
+            fix="Push what the table holds, for the rows named.",
+        )
+    if given.size and not np.can_cast(given.dtype, np.dtype(layout.dtype), "same_kind"):
+        raise Misuse(
+            f"{given.dtype} into a table of {layout.dtype}",
+            source=layout.key,
+            field="delta",
+            fix="Convert it yourself if that is meant.",
+        )
+    count = layout.rows if rows is None else len(rows)
+    return np.array(given, layout.dtype, order="C").reshape(count, layout.width)
 
 
 @njit(cache=True, nogil=True)
@@ -175,6 +235,8 @@ class Table:
             self.values = np.array(value, dtype, order="C").reshape(int(sizes.sum()), layout.width)
             self._every = np.arange(len(self.values))
         self.slots = {name: np.zeros_like(self.values) for name in self._aggregation.slots}
+        self._changed: NDArray[np.bool_] | None = None
+        """Which places were pushed to since the last `difference`; None while nobody asks for one."""
 
     def __len__(self) -> int:
         """How many rows lie here."""
@@ -216,6 +278,8 @@ class Table:
             places = self._materialise(rows)
         else:
             places = self._places(rows)
+        if self._changed is not None:
+            self._changed[places] = True
         slots = [self.slots[name] for name in self._aggregation.slots]
         self._aggregation.kernel(self.values, places, delta, *slots, *self._options)
 
@@ -276,6 +340,49 @@ class Table:
             for name, array in self.slots.items():
                 array[:] = arrays[f"slot.{name}"]
 
+    @property
+    def watched(self) -> bool:
+        """Whether `difference` can be asked for."""
+        return self._changed is not None
+
+    def watch(self) -> None:
+        """From now on note what changes; `difference` begins from here."""
+        self._changed = np.zeros(len(self.values), np.bool_)
+
+    def unwatch(self) -> None:
+        """Note no changes any more."""
+        self._changed = None
+
+    def difference(self) -> dict[str, NDArray[Any]]:
+        """What was pushed to since the last call, as it is now: `places` (of a sparse table `rows`), `values`
+        and the slots; empty if nothing was. `take_over` on a like table makes it the same, bit for bit."""
+        assert self._changed is not None
+        places = np.flatnonzero(self._changed[: len(self)])
+        if not len(places):
+            return {}
+        self._changed[:] = False
+        whole = len(places) == len(self) and not self.layout.sparse
+        named: dict[str, NDArray[Any]] = {}
+        if self.layout.sparse:
+            named["rows"] = self._order[places]
+        elif not whole:
+            named["places"] = places
+        named["values"] = self.values.copy() if whole else self.values[places]
+        for name, array in self.slots.items():
+            named[f"slot.{name}"] = array.copy() if whole else array[places]
+        return named
+
+    def take_over(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Make the rows of a `difference` what they are there."""
+        places: Any = slice(None)
+        if self.layout.sparse:
+            places = self._materialise(np.asarray(arrays["rows"], np.int64))
+        elif "places" in arrays:
+            places = arrays["places"]
+        self.values[places] = arrays["values"]
+        for name, array in self.slots.items():
+            array[places] = arrays[f"slot.{name}"]
+
     def _places(self, rows: Rows) -> Rows:
         if self._all:
             return rows
@@ -300,6 +407,10 @@ class Table:
             wider = np.zeros_like(grown)
             wider[: self._used] = array[: self._used]
             self.slots[name] = wider
+        if self._changed is not None:
+            longer = np.zeros(size, np.bool_)
+            longer[: self._used] = self._changed[: self._used]
+            self._changed = longer
         # at most half full, so that a search ends soon
         self._index = np.full((1 << (2 * size).bit_length(), 2), _EMPTY)
         rows = self._order[: self._used].copy()

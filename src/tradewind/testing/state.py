@@ -26,37 +26,21 @@ class Killed(BaseException):
     """The host's process is no more."""
 
 
-class _Host:
-    """A thread that moves when told."""
+class Actor:
+    """A thread that moves when told: it runs `act`, which is to pause at every message."""
 
-    def __init__(self, weather: Weather, worker: int, work: Work) -> None:
-        self.worker = worker
+    def __init__(self, act: Callable[[Actor], None]) -> None:
         self.killed = self.done = self.zombie = False
         self.failure: BaseException | None = None
-        self.inbox: list[Message | None] = []
         self._go, self._stopped = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, args=(weather, work), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(act,), daemon=True)
         self._thread.start()
 
-    def _run(self, weather: Weather, work: Work) -> None:
+    def _run(self, act: Callable[[Actor], None]) -> None:
         self._go.acquire()
         try:
             self.check()
-            client = StateClient(
-                [_Channel(weather, self, server) for server in range(len(weather.servers))],
-                self.worker,
-                patience=Patience(1.0, 1e9),
-            )
-            while True:
-                try:
-                    client.host()
-                    work(client)
-                    break
-                except RolledBack:
-                    continue
-                except Ousted:
-                    self.zombie = True
-                    break
+            act(self)
         except Killed:
             pass
         except BaseException as failure:
@@ -65,11 +49,12 @@ class _Host:
         self._stopped.release()
 
     def check(self) -> None:
+        """Called on the actor's thread: end it if it was killed."""
         if self.killed:
             raise Killed
 
     def pause(self) -> None:
-        """Called on the host's thread: let the scheduler choose."""
+        """Called on the actor's thread: let the scheduler choose."""
         self._stopped.release()
         self._go.acquire()
         self.check()
@@ -87,10 +72,24 @@ class _Host:
         self._thread.join()
 
 
+def host_and_work(actor: Actor, client: StateClient, work: Work) -> None:
+    """Host the worker and do its work, as often as it is rolled back; a zombie is one that was replaced."""
+    while True:
+        try:
+            client.host()
+            work(client)
+            return
+        except RolledBack:
+            continue
+        except Ousted:
+            actor.zombie = True
+            return
+
+
 class _Channel:
     """A client's side; every call is a point at which the scheduler chooses."""
 
-    def __init__(self, weather: Weather, host: _Host, server: int) -> None:
+    def __init__(self, weather: Weather, host: Actor, server: int) -> None:
         self._weather, self._host, self._server = weather, host, server
         self.inbox: list[Message] = []
 
@@ -127,16 +126,16 @@ class Weather:
 
     def run(self, works: Sequence[Work]) -> None:
         """Have worker w do `works[w]`, until all are done. Permanent if nothing moves any more."""
-        hosts = [_Host(self, worker, work) for worker, work in enumerate(works)]
-        ghosts: list[_Host] = []
+        hosts = [self._host(worker, work) for worker, work in enumerate(works)]
+        ghosts: list[Actor] = []
         try:
             for _ in range(200_000):
                 living = [host for host in hosts if not host.done]
-                for host in hosts:
+                for worker, host in enumerate(hosts):
                     if host.failure is not None:
                         raise host.failure
                     if host.zombie:
-                        hosts[host.worker] = _Host(self, host.worker, works[host.worker])
+                        hosts[worker] = self._host(worker, works[worker])
                 if all(host.done and not host.zombie for host in hosts):
                     return
                 everyone = living + [ghost for ghost in ghosts if not ghost.done]
@@ -152,6 +151,13 @@ class Weather:
             for host in [*hosts, *ghosts]:
                 host.end()
 
+    def _host(self, worker: int, work: Work) -> Actor:
+        def act(actor: Actor) -> None:
+            channels = [_Channel(self, actor, server) for server in range(len(self.servers))]
+            host_and_work(actor, StateClient(channels, worker, patience=Patience(1.0, 1e9)), work)
+
+        return Actor(act)
+
     def _deliver(self, which: int, keep: bool = False) -> None:
         channel, server, message = self.under_way[which]
         if not keep:
@@ -160,10 +166,11 @@ class Weather:
             assert isinstance(peer, _Channel)
             peer.inbox.append([bytes(frame) for frame in frames])
 
-    def _fault(self, hosts: list[_Host], ghosts: list[_Host], works: Sequence[Work]) -> None:
+    def _fault(self, hosts: list[Actor], ghosts: list[Actor], works: Sequence[Work]) -> None:
         kind = str(self._rng.choice(["lost", "twice", "killed", "ghost", "unanswered"]))
         self.happened[kind] = self.happened.get(kind, 0) + 1
-        victim = hosts[int(self._rng.integers(len(hosts)))]
+        worker = int(self._rng.integers(len(hosts)))
+        victim = hosts[worker]
         if kind in ("killed", "ghost"):
             if victim.done:
                 return
@@ -173,8 +180,8 @@ class Weather:
                 ghosts.append(victim)
             if self._rng.random() < 0.5:
                 for server in self.servers:
-                    server.engine.lose([victim.worker])
-            hosts[victim.worker] = _Host(self, victim.worker, works[victim.worker])
+                    server.engine.lose([worker])
+            hosts[worker] = self._host(worker, works[worker])
         elif self.under_way:
             which = int(self._rng.integers(len(self.under_way)))
             if kind == "lost":

@@ -47,8 +47,11 @@ class Listener(Protocol):
     address: str
     """Where clients connect."""
 
-    def receive(self, timeout: float) -> tuple[Hashable, Message] | None:
-        """The next message and its peer, or None after `timeout` seconds of the wall."""
+    def receive(self, timeout: float, beside: Sequence[Channel] = ()) -> tuple[Hashable, Message] | None:
+        """The next message and its peer, or None after `timeout` seconds of the wall.
+
+        None as well as soon as something has come on one of the channels `beside` it.
+        """
         ...
 
     def send(self, peer: Hashable, message: Message) -> None:

@@ -5,12 +5,13 @@ Only frames travel, the header and one an array, without a copy on the way where
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import zmq
 
 from tradewind.errors import Misuse
 from tradewind.state.messages import Message
+from tradewind.state.transport.interface import Channel
 
 _UNCOPIED = 65536
 """Bytes from which on it is cheaper to share a frame with ZeroMQ's thread than to copy it."""
@@ -58,8 +59,16 @@ class ZeroMQListener:
             ) from problem
         self.address: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
-    def receive(self, timeout: float) -> tuple[Hashable, Message] | None:
-        """The next message and its peer, or None after `timeout` seconds."""
+    def receive(self, timeout: float, beside: Sequence[Channel] = ()) -> tuple[Hashable, Message] | None:
+        """The next message and its peer, or None after `timeout` seconds or at an answer `beside` it."""
+        if beside:
+            poller = zmq.Poller()
+            poller.register(self._socket, zmq.POLLIN)
+            for channel in beside:
+                assert isinstance(channel, ZeroMQChannel)
+                channel.watch(poller)
+            if self._socket not in dict(poller.poll(round(timeout * 1000))):
+                return None
         frames = _receive(self._socket, timeout)
         return None if frames is None else (bytes(frames[0]), frames[1:])
 
@@ -107,6 +116,10 @@ class ZeroMQChannel:
     def receive(self, timeout: float) -> Message | None:
         """The next message, or None after `timeout` seconds."""
         return _receive(self._socket, timeout)
+
+    def watch(self, poller: zmq.Poller) -> None:
+        """Have `poller` tell when something has come."""
+        poller.register(self._socket, zmq.POLLIN)
 
     def reconnect(self) -> None:
         """Throw the connection and what is queued on it away, and make another."""
