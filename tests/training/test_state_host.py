@@ -9,18 +9,27 @@ import numpy as np
 import pytest
 
 from tradewind.algorithms.linear.learner import LinearLearner
-from tradewind.data.model_files import write_snapshot
+from tradewind.data.backups import back_up
+from tradewind.data.model_files import newest_snapshot, write_snapshot
+from tradewind.data.object_store import open_store
 from tradewind.data.streams import open_data
 from tradewind.errors import Corrupt, Misuse
 from tradewind.state.client import StateClient
 from tradewind.state.consistency import BulkSynchronous, StaleSynchronous
 from tradewind.state.engine import Engine
-from tradewind.state.snapshot import Snapshot, snapshot_of
+from tradewind.state.partition import even_routing
+from tradewind.state.snapshot import Snapshot, merged, snapshot_of
 from tradewind.state.transport.zeromq import ZeroMQChannel
 from tradewind.training import data_host, state_host, worker
 from tradewind.training.in_process import learn_here
 from tradewind.training.job import Job, build_algorithm, learner_of
-from tradewind.training.state_host import check_continues, check_same_data, fresh_state
+from tradewind.training.state_host import (
+    check_continues,
+    check_same_data,
+    fresh_shards,
+    fresh_state,
+    shards_at_start,
+)
 
 LEARNER = learner_of(LinearLearner(optimizer="adagrad"))
 
@@ -210,3 +219,56 @@ def test_a_file_that_changed_for_the_worse_is_told_before_anything_is_served(arg
     (tmp_path / "rows.libsvm").write_text("+1 1:1\n-1 2:nan\n")
     with pytest.raises(Misuse, match=r"rows\.libsvm"):
         state_host.main(arguments, lambda: False)
+
+
+def test_shards_hold_together_what_one_piece_holds_and_go_on_in_other_numbers(arguments) -> None:
+    task = msgspec.convert(arguments["job"], Job)
+    whole = learned(task, open_data(**task.data))
+    arrays, header = at_rest(whole).plain()
+    write_snapshot(Path(arguments["snapshots"]), 12, arrays, header)
+    for shards in (1, 3, 8):
+        engines = shards_at_start(task, {**arguments, "shards": shards})
+        assert [engine.owned for engine in engines] == [
+            even_routing(shards).owned(shard) for shard in range(shards)
+        ]
+        again = merged([engine.snapshot() for engine in engines])
+        assert {name: array.tobytes() for name, array in again.arrays.items()} == {
+            name: array.tobytes() for name, array in arrays.items()
+        }
+
+
+def test_fresh_shards_are_initialized_as_one_piece_is(arguments) -> None:
+    task = msgspec.convert(arguments["job"], Job)
+    rows = open_data(**task.data)
+    whole = fresh_state(task, build_algorithm(task.learner), rows).snapshot()
+    parts = fresh_shards(task, build_algorithm(task.learner), rows, None, 5)
+    again = merged([engine.snapshot() for engine in parts])
+    assert {name: array.tobytes() for name, array in again.arrays.items()} == {
+        name: array.tobytes() for name, array in whole.arrays.items()
+    }
+
+
+def test_no_epoch_that_was_seen_before_a_restart_is_begun_again(arguments) -> None:
+    task = msgspec.convert(arguments["job"], Job)
+    for engine in shards_at_start(task, {**arguments, "shards": 2, "epoch": 1030}):
+        assert engine.epoch == 1030
+    arrays, header = at_rest(learned(task, open_data(**task.data))).plain()
+    write_snapshot(Path(arguments["snapshots"]), 12, arrays, {**header, "epoch": 2000})
+    for engine in shards_at_start(task, {**arguments, "shards": 2, "epoch": 1030}):
+        assert engine.epoch == 2001
+
+
+def test_where_the_disk_is_gone_the_copy_is_brought_back(arguments, tmp_path) -> None:
+    task = msgspec.convert(arguments["job"], Job)
+    arrays, header = at_rest(learned(task, open_data(**task.data))).plain()
+    bucket = f"file://{tmp_path}/bucket/run"
+    back_up(write_snapshot(tmp_path / "elsewhere", 12, arrays, header), open_store(bucket))
+    (engine,) = shards_at_start(task, {**arguments, "backup": bucket})
+    assert {name: array.tobytes() for name, array in engine.snapshot().arrays.items()} == {
+        name: array.tobytes() for name, array in arrays.items()
+    }
+    assert newest_snapshot(Path(arguments["snapshots"])) is not None
+    (fresh,) = shards_at_start(
+        task, {**arguments, "snapshots": str(tmp_path / "none"), "backup": f"file://{tmp_path}/empty"}
+    )
+    assert fresh.rounds == 0

@@ -15,10 +15,14 @@ from tradewind.algorithms.batch import Batch
 from tradewind.algorithms.interface import Algorithm
 from tradewind.data.interface import DataSet, Part
 from tradewind.data.streams import open_data
-from tradewind.state.client import Ousted, RolledBack, StateClient
+from tradewind.state.client import StateClient
+from tradewind.state.link import Ousted, Patience, RolledBack
 from tradewind.state.transport.interface import Channel
 from tradewind.state.transport.zeromq import ZeroMQChannel
 from tradewind.training.job import Job, build_algorithm
+
+PATIENCE = Patience(ask_again=0.3)
+"""A worker doubts a silent server soon: asking where the shards are now costs little."""
 
 
 class Leaving(Exception):
@@ -31,8 +35,8 @@ def main(arguments: dict[str, Any], leaving: Callable[[], bool]) -> None:
     worker = int(arguments["worker"])
     data = open_data(**job.data, cache=arguments["cache"])
     part = part_of(job, data, worker)
-    channel = ZeroMQChannel(arguments["address"])
-    learn(build_algorithm(job.learner), part, worker, channel, leaving)
+    state = StateClient.at(arguments["address"], ZeroMQChannel, worker, patience=PATIENCE)
+    learn_from(build_algorithm(job.learner), part, state, leaving)
 
 
 def part_of(job: Job, data: DataSet, worker: int) -> Part:
@@ -48,8 +52,17 @@ def learn(
     channel: Channel,
     leaving: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Host the worker over `channel` and learn from `part`, from wherever the state says it stands."""
-    state = StateClient([channel], worker)
+    """Host the worker over `channel`, to a state with one server, and learn from `part`."""
+    learn_from(algorithm, part, StateClient([channel], worker), leaving)
+
+
+def learn_from(
+    algorithm: Algorithm, part: Part, state: StateClient, leaving: Callable[[], bool] = lambda: False
+) -> None:
+    """Host the worker of `state` and learn from `part`, from wherever the state says it stands.
+
+    Whenever the state went back or moved, the batch in hand is thrown away and the worker hosted again.
+    """
     try:
         while True:
             position = state.host()

@@ -7,232 +7,22 @@ failure be placed; the real ones are in the journeys.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
 
 import pytest
+from made_up import LENGTH, PARTS, ROWS, SPEED, A, B, Bench, S, lease, notice, play
 
-from tradewind import clock
 from tradewind.errors import Misuse, Unreachable
-from tradewind.market.instances import Instance, InstanceType
-from tradewind.market.leases import Lease, LeaseId, Revocation
-from tradewind.market.offers import Terms
-from tradewind.market.resources import Resources
-from tradewind.runtimes.interface import Task, TaskEnd, TaskState
-from tradewind.state.control import StateStatus, WorkerStatus
-from tradewind.training.elastic import process_work
-from tradewind.training.elastic.process_work import ProcessWork
-from tradewind.training.elastic.work import Broken, Change, Finished, Joined, Saved, Stranded
-from tradewind.training.job import Job, Learner
-
-PARTS, ROWS, LENGTH = 4, 10, 100
-"""Logical workers, rows a batch, batches a worker."""
-S, A, B = LeaseId("s"), LeaseId("a"), LeaseId("b")
-SPEED = 20.0
+from tradewind.market.leases import LeaseId
+from tradewind.runtimes.interface import TaskState
+from tradewind.training.elastic import orders, process_work
+from tradewind.training.elastic.orders import MOST_FAILURES
+from tradewind.training.elastic.work import Broken, Finished, Joined, Saved, Stranded
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch) -> None:
     monkeypatch.setattr(process_work, "POLL", 0.005)
-    monkeypatch.setattr(process_work, "GRACE", 0.3)
-
-
-def lease(name: str, purpose: str = "work", vcpus: float = 2) -> Lease:
-    kind = InstanceType("c9.large", Resources(vcpus=vcpus, memory_gib=4))
-    return Lease(LeaseId(name), Instance(name, kind, "xx-north-1a", f"unix:/{name}"), Terms.SPOT, 0.0,
-                 purpose=purpose)  # fmt: skip
-
-
-class MadeUpRuntime:
-    """Starts nothing; what was ordered can be seen, and tasks end when the test says so, or when asked."""
-
-    def __init__(self) -> None:
-        self.running: dict[str, tuple[LeaseId, Task]] = {}
-        self.orders: list[str] = []
-        self.stopped: list[str] = []
-        self.problem: dict[LeaseId, Exception] = {}
-        self.held: dict[LeaseId, asyncio.Event] = {}
-        """Leases whose tasks are accepted only once the event is set."""
-        self.obedient = True
-        """Whether a task that is asked to leave does."""
-        self.prepares = True
-        """Whether the data is read at once."""
-        self.ends: asyncio.Queue[TaskEnd] = asyncio.Queue()
-        self.closed = False
-
-    async def start(self, on: Lease, task: Task) -> None:
-        self.orders.append(task.id)
-        if on.id in self.held:
-            await self.held[on.id].wait()
-        if on.id in self.problem:
-            raise self.problem[on.id]
-        assert not self.closed and task.id not in self.running
-        self.running[task.id] = (on.id, task)
-        if task.id.startswith("prepare") and self.prepares:
-            self.end(task.id)
-
-    async def stop(self, task: str, grace: float) -> None:
-        if task in self.running:
-            self.stopped.append(task)
-            if self.obedient:
-                self.end(task)
-
-    async def next_end(self) -> TaskEnd:
-        return await self.ends.get()
-
-    async def close(self) -> None:
-        self.closed = True
-
-    def end(self, task: str, state: TaskState = TaskState.DONE, reason: str = "") -> None:
-        del self.running[task]
-        self.ends.put_nowait(TaskEnd(task, state, reason))
-
-    def lose(self, on: LeaseId) -> None:
-        """The instance is gone."""
-        self.problem[on] = Unreachable(f"{on} is gone")
-        for task in self.on(on):
-            self.end(task, TaskState.LOST, "gone")
-
-    def on(self, on: LeaseId, kind: str = "") -> list[str]:
-        return [task for task, (where, _) in self.running.items() if where == on and task.startswith(kind)]
-
-    def all(self, kind: str) -> list[str]:
-        return [task for task in self.running if task.startswith(kind)]
-
-    def hosting(self, worker: int) -> str:
-        """The one task that hosts a worker."""
-        (task,) = [each for each in self.all("worker") if self.running[each][1].arguments["worker"] == worker]
-        return task
-
-    def workers(self, on: LeaseId) -> list[int]:
-        return sorted(int(self.running[task][1].arguments["worker"]) for task in self.on(on, "worker"))
-
-
-class MadeUpLink:
-    """A state whose clocks the test sets; it answers while a task that serves it runs."""
-
-    def __init__(self, runtime: MadeUpRuntime) -> None:
-        self.runtime = runtime
-        self.clocks = [0] * PARTS
-        self.left = [False] * PARTS
-        self.silent = False
-        self.saves: list[tuple[int, ...]] = []
-        self.snapshots_fail = False
-        self.asked = 0
-        self.closed = False
-
-    def status(self) -> StateStatus:
-        self.asked += 1
-        self._answer()
-        workers = tuple(
-            WorkerStatus(done, 0, 1, True, False, left, False)
-            for done, left in zip(self.clocks, self.left, strict=True)
-        )
-        rows = float(sum(self.clocks) * ROWS)
-        return StateStatus(1, 0, workers, (rows / 2, rows), {}, 0, 0, 0, all(self.left))
-
-    def save(self) -> tuple[int, ...]:
-        self._answer()
-        if self.snapshots_fail:
-            raise Unreachable("it died")
-        self.saves.append(tuple(self.clocks))
-        return self.saves[-1]
-
-    def close(self) -> None:
-        self.closed = True
-
-    def _answer(self) -> None:
-        if self.silent or not self.runtime.all("state"):
-            raise Unreachable("nobody is there")
-
-
-class Bench:
-    """The work on made-up leases, and what it said."""
-
-    def __init__(self, snapshot_every: float = 1e9) -> None:
-        self.runtime = MadeUpRuntime()
-        self.link = MadeUpLink(self.runtime)
-        self.changes: list[Change] = []
-        self.work = ProcessWork(
-            Job(learner=Learner("LinearLearner"), data={"source": "adult"}, parts=PARTS),
-            self.runtime,
-            self.link,
-            address="ipc:///nowhere",
-            arguments={"cache": "c", "snapshots": "s", "base": None},
-            total=float(PARTS * LENGTH * ROWS),
-            rows_done=lambda clocks: float(sum(clocks) * ROWS),
-            speeds=lambda each: each.instance.type.resources.vcpus,
-            rate=1.0,
-            startup=60.0,
-            snapshot_every=snapshot_every,
-        )
-
-    async def until(self, true: Callable[[], object]) -> None:
-        async with asyncio.timeout(30 * SPEED):
-            while not true():
-                await asyncio.sleep(0.002 * SPEED)
-
-    async def looks(self, count: int = 3) -> None:
-        """Wait until the server was looked at so many times more."""
-        before = self.link.asked
-        await self.until(lambda: self.link.asked >= before + count)
-
-    def told(self, kind: type) -> list[Change]:
-        return [each for each in self.changes if isinstance(each, kind)]
-
-    async def start(self, *names: LeaseId) -> None:
-        """A server on `S`, and workers on the leases named."""
-        self.work.join(lease(S, "state"))
-        for name in names:
-            self.work.join(lease(name))
-        await self.until(lambda: len(self.told(Joined)) == 1 + len(names))
-        if names:
-            await self.everyone_hosted()
-
-    async def everyone_hosted(self, on: Iterable[LeaseId] = ()) -> None:
-        await self.until(
-            lambda: (
-                sorted(
-                    number
-                    for where in (set(on) or {A, B, LeaseId("c")})
-                    for number in self.runtime.workers(where)
-                )
-                == list(range(PARTS))
-            )
-        )
-
-    async def settled(self) -> None:
-        """Everything that was set going has come to rest."""
-        await self.until(lambda: len(self.work._background) == 2)
-
-
-def play(story, **settings) -> Bench:
-    """Let `story(bench)` happen; nothing may be left running after it."""
-
-    async def main() -> Bench:
-        bench = Bench(**settings)
-        await bench.work.open()
-
-        async def listen() -> None:
-            while True:
-                bench.changes.append(await bench.work.next_change())
-
-        listening = asyncio.create_task(listen())
-        try:
-            await story(bench)
-        finally:
-            await bench.work.close()
-            await bench.work.close()
-            listening.cancel()
-            await asyncio.wait([listening])
-        assert bench.runtime.closed and bench.link.closed
-        assert len(asyncio.all_tasks()) == 1, "a task outlives the work"
-        return bench
-
-    return clock.run(main(), start=1e9, speed=SPEED)
-
-
-def notice(name: LeaseId) -> Revocation:
-    return Revocation(name, clock.now(), clock.now() + 120)
+    monkeypatch.setattr(orders, "GRACE", 0.3)
 
 
 # beginning and sharing out
@@ -429,7 +219,7 @@ def test_a_lease_warned_while_it_prepares_is_never_used() -> None:
 def test_a_worker_that_fails_is_hosted_again() -> None:
     async def story(bench: Bench) -> None:
         await bench.start(A)
-        for turn in range(2 * process_work.MOST_FAILURES):
+        for turn in range(2 * MOST_FAILURES):
             mine = bench.runtime.hosting(1)
             bench.runtime.end(mine, TaskState.FAILED, "killed by SIGKILL")
             await bench.everyone_hosted([A])
@@ -443,7 +233,7 @@ def test_a_worker_that_fails_is_hosted_again() -> None:
 def test_three_failures_without_progress_are_the_end() -> None:
     async def story(bench: Bench) -> None:
         await bench.start(A)
-        for turn in range(process_work.MOST_FAILURES):
+        for turn in range(MOST_FAILURES):
             await bench.everyone_hosted([A])
             mine = bench.runtime.hosting(1)
             bench.runtime.end(mine, TaskState.FAILED, "ValueError: of this kind")
@@ -462,7 +252,7 @@ def test_a_failure_of_a_worker_that_was_leaving_counts_for_nothing() -> None:
     async def story(bench: Bench) -> None:
         await bench.start(A, B)
         bench.runtime.obedient = False
-        for _ in range(process_work.MOST_FAILURES):
+        for _ in range(MOST_FAILURES):
             bench.work.warn(notice(A))
             await bench.everyone_hosted([B])
             for task in bench.runtime.on(A, "worker"):
@@ -529,14 +319,14 @@ def test_data_that_cannot_be_read_anywhere_breaks_the_work() -> None:
     async def story(bench: Bench) -> None:
         await bench.start()
         bench.runtime.prepares = False
-        for turn in range(process_work.MOST_FAILURES):
+        for turn in range(MOST_FAILURES):
             name = LeaseId(f"l{turn}")
             bench.work.join(lease(name))
             await bench.until(lambda name=name: bench.runtime.on(name, "prepare"))
             bench.runtime.end(bench.runtime.on(name, "prepare")[0], TaskState.FAILED, "Misuse: line 3")
         await bench.until(lambda: bench.told(Broken))
         assert "line 3" in bench.told(Broken)[0].reason
-        assert len(bench.told(Stranded)) == process_work.MOST_FAILURES - 1
+        assert len(bench.told(Stranded)) == MOST_FAILURES - 1
 
     play(story)
 
@@ -575,7 +365,7 @@ def test_a_server_that_was_killed_is_started_again_where_it_was() -> None:
 def test_a_server_that_cannot_stay_breaks_the_work(end, reason) -> None:
     async def story(bench: Bench) -> None:
         await bench.start()
-        for _ in range(process_work.MOST_FAILURES):
+        for _ in range(MOST_FAILURES):
             await bench.until(lambda: bench.runtime.all("state"))
             bench.runtime.end(bench.runtime.all("state")[0], end, reason)
         await bench.until(lambda: bench.told(Broken))
@@ -668,6 +458,17 @@ def test_snapshots_are_taken_from_the_first_look_and_then_in_turn() -> None:
         await bench.until(lambda: (3,) * PARTS in bench.link.saves)
         await bench.until(lambda: Saved(3.0 * PARTS * ROWS) in bench.changes)
         assert bench.work.progress().saved == 3 * PARTS * ROWS == bench.work.progress().done
+
+    play(story, snapshot_every=0.05 * SPEED)
+
+
+def test_a_copy_that_failed_is_told_with_the_snapshot() -> None:
+    async def story(bench: Bench) -> None:
+        await bench.start(A)
+        bench.link.problem = "OSError: no such bucket"
+        await bench.until(lambda: bench.told(Saved)[-1].problem == "OSError: no such bucket")
+        bench.link.problem = ""
+        await bench.until(lambda: bench.told(Saved)[-1].problem == "")
 
     play(story, snapshot_every=0.05 * SPEED)
 
@@ -773,8 +574,18 @@ def test_nothing_grows_with_the_leases_that_came_and_went() -> None:
             bench.work.lost(name)
         await bench.everyone_hosted([A])
         await bench.settled()
-        work = bench.work
-        kept = (work._leases, work._joined, work._ready, work._hostings, work._host, work._failures)
+        work, hostings = bench.work, bench.work._hostings
+        kept = (
+            work._leases,
+            work._joined,
+            work._ready,
+            work._silence._missed,
+            work._orders._failures,
+            work._servers._use,
+            hostings._hostings,
+            hostings._host,
+        )
         assert all(len(each) <= PARTS for each in kept)
+        assert all(len(each) <= 1 for each in hostings._former.values())
 
     play(story)

@@ -29,6 +29,19 @@ class Saved(Struct, frozen=True, tag=True):
     """A snapshot is whole: `done` units would outlast the loss of every lease."""
 
     done: float
+    problem: str = ""
+    """Why it was not copied to the object store; empty if it was, or need not be."""
+
+
+class Restaged(Struct, frozen=True, tag=True):
+    """Other machines serve the state than before."""
+
+    stage: int
+    """AgileML's stage, see `training.elastic.stages`."""
+    active: tuple[LeaseId, ...]
+    """The leases that serve it; none of them in stage 1, where the reliable machine does."""
+    clocks_lost: int = 0
+    """Clocks that have to be done again, where a server was lost unwarned."""
 
 
 class Stranded(Struct, frozen=True, tag=True):
@@ -47,7 +60,7 @@ class Broken(Struct, frozen=True, tag=True):
     reason: str
 
 
-Change = Finished | Joined | Saved | Stranded | Broken
+Change = Finished | Joined | Saved | Restaged | Stranded | Broken
 
 
 class Work(Protocol):
