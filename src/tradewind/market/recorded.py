@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -20,7 +20,7 @@ from tradewind.market.charges import Charge
 from tradewind.market.decisions import CapacityAbove, PriceAbove, Watch
 from tradewind.market.histories import MarketHistory, Slot
 from tradewind.market.instances import InstanceType, Pool
-from tradewind.market.leases import Lease, LeaseId, Revocation
+from tradewind.market.leases import Lease, Revocation
 from tradewind.market.offers import Bid, Offer, Price, Terms
 from tradewind.market.tariffs import Tariff
 
@@ -88,9 +88,16 @@ class RecordedMarket:
         self._position = -1
         """How many changes the standing offers have taken in; -1 before the first question."""
         self._counted: Counter[Pool] = Counter()
-        self._spot: dict[Pool, Offer | None] = {}
+        places = [(_order(pool, Terms.SPOT), pool) for pool in pools]
+        places += [(_order(pool, Terms.ON_DEMAND), pool) for pool in self._fixed]
+        places.sort()
+        self._standing = [
+            self._fixed[pool] if order[2] is Terms.ON_DEMAND else None for order, pool in places
+        ]
+        """What is on offer, each in its place in the order; None for what is not on offer now."""
+        self._place = {pool: at for at, (order, pool) in enumerate(places) if order[2] is Terms.SPOT}
+        self._caps: dict[Pool, float] = {}
         self._offers: tuple[Offer, ...] = ()
-        self._bills: dict[LeaseId, tuple[float, Lease, tuple[Charge, ...]]] = {}
 
     def _on_demand_offers(self, wanted: Iterable[Pool | str] | None) -> dict[Pool, Offer]:
         zones: dict[str, str] = {}
@@ -146,13 +153,13 @@ class RecordedMarket:
         altered = self._position < 0
         for pool in stale:
             offer = self._spot_offer(pool, now, counted[pool])
-            if offer != self._spot.get(pool):
-                self._spot[pool] = offer
+            place = self._place[pool]
+            if offer != self._standing[place]:
+                self._standing[place] = offer
                 altered = True
         self._position, self._counted = position, counted
         if altered:
-            spot = (offer for offer in self._spot.values() if offer is not None)
-            self._offers = tuple(sorted((*spot, *self._fixed.values()), key=_order))
+            self._offers = tuple([offer for offer in self._standing if offer is not None])
         return self._offers
 
     def _spot_offer(self, pool: Pool, now: float, held: int) -> Offer | None:
@@ -174,11 +181,11 @@ class RecordedMarket:
         """
         if bid.count < 1:
             raise Misuse(f"{bid.count!r} instances", source="bid", field="count", fix="Ask for 1 or more.")
-        sold: tuple[Pool, ...]
+        sold: Collection[Pool]
         if bid.terms is Terms.SPOT:
-            sold = tuple(self.history.prices)
+            sold = self.history.prices
         elif bid.terms is Terms.ON_DEMAND:
-            sold = tuple(self._fixed)
+            sold = self._fixed
         else:
             raise Misuse(
                 f"{bid.terms} is not sold here", source="bid", field="terms", fix="Use spot or on_demand."
@@ -211,10 +218,12 @@ class RecordedMarket:
     def _limit(self, pool: Pool, limit: float | None) -> float:
         if limit is not None:
             return limit
-        region = region_of(pool.zone)
-        if not self.catalog.sells(pool.instance_type, region):
-            return math.inf
-        return self.catalog.on_demand(pool.instance_type, region)
+        cap = self._caps.get(pool)
+        if cap is None:
+            kind, region = pool.instance_type, region_of(pool.zone)
+            cap = self.catalog.on_demand(kind, region) if self.catalog.sells(kind, region) else math.inf
+            self._caps[pool] = cap
+        return cap
 
     def revocation(self, lease: Lease, grant: Grant) -> Revocation | None:
         """How the provider will end a lease, if its holder does not: None for never.
@@ -291,20 +300,12 @@ class RecordedMarket:
         """How leases that start at `now` are billed."""
         return {terms: self._rule(terms, now).tariff for terms in (Terms.ON_DEMAND, Terms.SPOT)}
 
-    def charges(self, lease: Lease, until: float) -> tuple[Charge, ...]:
-        """What a lease owes up to `until`, under the rule of its terms and its time."""
-        known = self._bills.get(lease.id)
-        settled: tuple[Charge, ...] = ()
-        if known is not None:
-            seen, as_seen, charges = known
-            if as_seen == lease and (
-                seen == until or (lease.ended is not None and lease.ended <= min(seen, until))
-            ):
-                return charges
-            if as_seen.started == lease.started and as_seen.ended is None and seen <= until:
-                settled = charges
-            if lease.ended is not None and seen > lease.ended:
-                settled = ()
+    def charges(self, lease: Lease, until: float, settled: tuple[Charge, ...] = ()) -> tuple[Charge, ...]:
+        """What a lease owes up to `until`, under the rule of its terms and its time.
+
+        `settled` may hold what it was found to owe up to an earlier moment, while it was held, and saves the
+        reckoning of that; the answer is the same without.
+        """
         if lease.terms is Terms.SPOT:
             price_at = self.history.price(lease.pool).at
         else:
@@ -313,10 +314,8 @@ class RecordedMarket:
             def price_at(moment: float) -> float:
                 return fixed
 
-        charges = self._rule(lease.terms, lease.started).charges(lease, price_at, until, settled)
-        self._bills[lease.id] = until, lease, charges
-        return charges
+        return self._rule(lease.terms, lease.started).charges(lease, price_at, until, settled)
 
 
-def _order(offer: Offer) -> tuple[str, str, str]:
-    return offer.type.name, offer.zone, offer.terms
+def _order(pool: Pool, terms: Terms) -> tuple[str, str, Terms]:
+    return pool.instance_type, pool.zone, terms

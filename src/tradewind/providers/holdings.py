@@ -10,11 +10,10 @@ import heapq
 import math
 from collections.abc import Callable
 from decimal import Decimal
-from itertools import chain
 
 import msgspec
 
-from tradewind.market.charges import Charge, Invoice, add_up
+from tradewind.market.charges import Invoice
 from tradewind.market.decisions import Watch
 from tradewind.market.instances import Instance
 from tradewind.market.leases import Ending, Lease, LeaseId, Revocation
@@ -22,6 +21,7 @@ from tradewind.market.news import Crossed, Ended, News, Warned
 from tradewind.market.offers import Bid, Offer, Terms
 from tradewind.market.recorded import Grant, RecordedMarket
 from tradewind.market.tariffs import Tariff
+from tradewind.providers.bills import Bills
 
 
 class Holdings:
@@ -33,20 +33,17 @@ class Holdings:
         self._listed: dict[LeaseId, Lease] = {}
         """From the grant until its end was told, in the order of the grants."""
         self._grants: dict[LeaseId, Grant] = {}
-        """Of the leases that have not ended."""
+        """Of the leases that have not ended and take up recorded room."""
         self._futures: list[tuple[float, int, bool, Revocation]] = []
         """A heap of what the market will do: the moment, a number for ties, whether it is the end, and to
         which lease."""
         self._notices: dict[LeaseId, Revocation] = {}
         self._news: list[News] = []
-        self._bills: dict[LeaseId, tuple[Charge, ...]] = {}
-        """Of every lease ever granted, in the order of the grants; final for one that has ended."""
-        self._owed: dict[LeaseId, Decimal] = {}
-        """The sums of the bills of the leases that have not ended, and of all that have in `_settled`."""
-        self._settled = Decimal(0)
+        self._bills = Bills(market)
         self._open: dict[LeaseId, Lease] = {}
-        self._held_now: tuple[Grant, ...] = ()
-        self._leases_now: tuple[Lease, ...] = ()
+        self._room_taken: tuple[Grant, ...] = ()
+        self._leases_now: tuple[Lease, ...] | None = ()
+        """The leases listed; None where that is to be put together again."""
         self._offers_now: tuple[Offer, ...] = ()
         self._offers_hold = (math.inf, -math.inf)
         """From when and until when `_offers_now` stands, if nothing is granted or ended."""
@@ -56,7 +53,7 @@ class Holdings:
         start, end = self._offers_hold
         if not start <= now < end:
             change = self._market.next_change(now)
-            self._offers_now = self._market.offers(now, self._held_now)
+            self._offers_now = self._market.offers(now, self._room_taken)
             self._offers_hold = now, math.inf if change is None else change
         return self._offers_now
 
@@ -66,22 +63,26 @@ class Holdings:
 
     def take(self, bid: Bid, now: float) -> tuple[Lease, ...]:
         """Take up an offer. Raises Misuse for a pool or terms that are not sold."""
-        leases = []
-        for grant in self._market.grant(bid, now, self._held_now):
+        leases: list[Lease] = []
+        alike: Revocation | None = None
+        for grant in self._market.grant(bid, now, self._room_taken):
             self._granted += 1
             name = LeaseId(f"lease-{self._granted:04d}")
             instance = Instance(name, grant.type, grant.pool.zone, self._address(name))
             lease = Lease(name, instance, grant.terms, now, bid.limit, bid.purpose)
             self._listed[name] = self._open[name] = lease
-            self._grants[name] = grant
-            self._bills[name] = ()
-            self._owed[name] = Decimal(0)
-            revocation = self._market.revocation(lease, grant)
-            if revocation is not None:
-                self._foresee(revocation)
+            if grant.slot is not None:
+                self._grants[name] = grant
+                alike = self._market.revocation(lease, grant)
+            elif not leases:
+                alike = self._market.revocation(lease, grant)
+            # Of one bid only slots make futures differ.
+            if alike is not None:
+                self._foresee(Revocation(name, alike.warned, alike.due))
             leases.append(lease)
         if leases:
-            self._changed()
+            self._bills.begin(leases)
+            self._changed(room=bool(self._grants))
         return tuple(leases)
 
     def _foresee(self, revocation: Revocation) -> None:
@@ -96,12 +97,11 @@ class Holdings:
             return False
         ended = msgspec.structs.replace(self._open.pop(lease), ended=now, ending=ending)
         self._listed[lease] = ended
-        del self._grants[lease]
+        room = self._grants.pop(lease, None) is not None
         self._notices.pop(lease, None)
-        self._bill(ended, now)
-        self._settled = add_up((self._settled, self._owed.pop(lease)))
+        self._bills.end(ended, now)
         self._news.append(Ended(lease, now, ending))
-        self._changed()
+        self._changed(room)
         return True
 
     def next_moment(self) -> float:
@@ -126,7 +126,7 @@ class Holdings:
 
     def crossing(self, watch: tuple[Watch, ...], after: float, before: float) -> Crossed | None:
         """The first of the watches to come true after `after` and not after `before`."""
-        found = self._market.next_true(watch, after, before, self._held_now) if watch else None
+        found = self._market.next_true(watch, after, before, self._room_taken) if watch else None
         return None if found is None else Crossed(*found)
 
     @property
@@ -146,11 +146,14 @@ class Holdings:
         for lease in ended:
             del self._listed[lease]
         if ended:
-            self._leases_now = tuple(self._listed.values())
+            self._leases_now = None
         return news
 
     def leases(self) -> tuple[Lease, ...]:
-        """Those granted whose end was not told yet, in the order of the grants."""
+        """Those granted whose end was not told yet, in the order of the grants; the same object as long as
+        they are the same."""
+        if self._leases_now is None:
+            self._leases_now = tuple(self._listed.values())
         return self._leases_now
 
     def held(self) -> tuple[LeaseId, ...]:
@@ -163,36 +166,15 @@ class Holdings:
 
     def invoice(self, now: float) -> Invoice:
         """Every charge up to `now`, by lease and start."""
-        total = self.owed(now)
-        return Invoice(tuple(chain.from_iterable(self._bills.values())), total)
+        return self._bills.invoice(now)
 
     def owed(self, now: float) -> Decimal:
         """The total of every charge up to `now`, US dollars."""
-        for lease in self._open.values():
-            self._bill(lease, now)
-        return add_up((self._settled, *self._owed.values()))
+        return self._bills.owed(now)
 
-    def _bill(self, lease: Lease, now: float) -> None:
-        """Bring a lease's bill up to `now`, and its sum with it: only what is new or has changed is added.
-
-        A bill grows at its end, where the last charge may still change: what was there before stays the same
-        object. A replay over months asks for the total thousands of times.
-        """
-        before, after = self._bills[lease.id], self._market.charges(lease, now)
-        kept = min(len(before), len(after))
-        while kept and before[kept - 1] is not after[kept - 1]:
-            kept -= 1
-        self._bills[lease.id] = after
-        self._owed[lease.id] = add_up(
-            (
-                self._owed[lease.id],
-                *(charge.amount for charge in after[kept:]),
-                *(charge.amount.copy_negate() for charge in before[kept:]),
-            )
-        )
-
-    def _changed(self) -> None:
+    def _changed(self, room: bool) -> None:
         self._version += 1
-        self._held_now = tuple(self._grants.values())
-        self._leases_now = tuple(self._listed.values())
-        self._offers_hold = (math.inf, -math.inf)
+        self._leases_now = None
+        if room:
+            self._room_taken = tuple(self._grants.values())
+            self._offers_hold = (math.inf, -math.inf)

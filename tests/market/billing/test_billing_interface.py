@@ -32,6 +32,8 @@ CALLS = {LeaseId("l"): (Call(START, START + 0.25), Call(START + 100, START + 131
 RULES = {
     "hourly_with_refund": HourlyWithRefund(),
     "per_second": PerSecond(),
+    "hourly_without_refund": HourlyWithRefund(refunds=False),
+    "per_second_without_refund": PerSecond(refunds=False),
     "hourly": HOURLY,
     "by_the_second": BY_THE_SECOND,
     "reserved": Reserved(upfront=12.5, term=50_000.0),

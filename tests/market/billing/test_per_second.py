@@ -10,6 +10,7 @@ from tradewind.market.instances import Instance, InstanceType
 from tradewind.market.leases import Ending, Lease, LeaseId
 from tradewind.market.offers import Terms
 from tradewind.market.resources import Resources
+from tradewind.market.tariffs import Refund, Tariff
 
 MACHINE = Instance("i", InstanceType("p2.xlarge", Resources(vcpus=4)), "us-east-1a")
 
@@ -36,6 +37,13 @@ def prices(moment):
 def test_seconds_at_the_price_of_their_hour(length, ending, dollars):
     lease = Lease(LeaseId("l"), MACHINE, Terms.SPOT, 0.0, ended=length, ending=ending)
     assert Invoice(PerSecond().charges(lease, prices, length)).total == Decimal(dollars)
+
+
+def test_without_refunds_the_first_hour_is_owed():
+    lease = Lease(LeaseId("l"), MACHINE, Terms.SPOT, 0.0, ended=1000.0, ending=Ending.REVOKED)
+    rule = PerSecond(refunds=False)
+    assert Invoice(rule.charges(lease, prices, 1000.0)).total == Decimal("0.1")
+    assert rule.tariff == Tariff(1.0, Refund.NOTHING) and PerSecond().tariff.refund is Refund.FIRST_HOUR
 
 
 def test_the_refund_comes_with_the_ending():

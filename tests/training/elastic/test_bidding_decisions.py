@@ -3,8 +3,10 @@
 import math
 
 import pytest
+from msgspec.structs import replace
 
 from tradewind.errors import Misuse
+from tradewind.estimates.outlook import NEVER, Outlook, Scenario
 from tradewind.market.decisions import CapacityAbove, PriceAbove, PriceBelow, Release, Take
 from tradewind.market.demands import Demand
 from tradewind.market.instances import Instance, InstanceType, Pool
@@ -247,8 +249,40 @@ class TestCheckpointRestart:
         decision = self.decide([spot("small", "b", 0.01, 1)])
         assert decision.actions == () and "no single pool has room" in decision.reason
 
-    def test_the_interval_is_youngs(self):
-        assert checkpoint_interval(60.0, 18_000.0) == pytest.approx(1469.69, abs=0.01)
-        assert CheckpointRestart(50.0, 100.0).interval == 100.0
+    def test_the_interval_is_dalys(self):
+        # Young's sqrt(2 C M) is 1469.69 s; Daly's terms and the checkpoint itself take 40 s off.
+        assert checkpoint_interval(60.0, 18_000.0) == pytest.approx(1429.97, abs=0.01)
+        # Where a checkpoint takes a second, hardly any is left of the difference.
+        assert checkpoint_interval(1.0, 1e6) == pytest.approx(math.sqrt(2e6), rel=1e-3)
+        assert CheckpointRestart(50.0, 100.0).interval == pytest.approx(100 * (1 + 1 / 6 + 1 / 36) - 50)
+        assert CheckpointRestart(50.0, 20.0).interval == 20.0
         with pytest.raises(Misuse, match="mttf"):
             CheckpointRestart(mttf=0.0)
+
+    def test_an_outlook_gives_the_mean_between_revocations(self):
+        policy = CheckpointRestart(checkpoint=60.0, mttf=18_000.0)
+        shown = view(self.offers, servers=0)
+        assert policy.interval_for(shown) == policy.interval
+        # It bids 0.40 in large@b, 0.32 above the price: the row of the largest delta holds.
+        chances = ((0.9, 1.0), (0.5, 0.75))
+        here, other = Pool("large", "b"), Pool("large", "a")
+        never = tuple((NEVER, NEVER) for _ in range(2))
+        scenario = Scenario(1.0, never, ((NEVER,), (NEVER,)))
+        seen = Outlook(
+            NOW,
+            (other, here),
+            (0.01, 0.1),
+            (3600.0, 7200.0),
+            (((0.0,) * 2,) * 2, chances),
+            (0.0,),
+            (scenario,),
+        )
+        # Half are left after an hour, a quarter after two, and so on: the area under two straight lines, and
+        # a quarter of the mean that halves every hour.
+        mean = 3600 * 0.75 + 3600 * 0.375 + 0.25 * 3600 / math.log(2)
+        foreseen = replace(shown, outlook=seen)
+        assert policy.interval_for(foreseen) == pytest.approx(checkpoint_interval(60.0, mean))
+        assert "one every" in policy.decide(foreseen, None)[0].reason
+        assert f"{checkpoint_interval(60.0, mean):.0f} s" in policy.decide(foreseen, None)[0].reason
+        unknown = replace(seen, pools=(other, Pool("large", "z")))
+        assert policy.interval_for(replace(shown, outlook=unknown)) == policy.interval

@@ -1,9 +1,11 @@
 """Decisions on real recorded markets: pinned, and each choice checked against the records themselves."""
 
 import pytest
+from bidding_views import Counted
 
 from tradewind import clock
 from tradewind.control.journal import Journal
+from tradewind.control.loop import Unrecorded
 from tradewind.control.records import header_for
 from tradewind.control.replay import replay
 from tradewind.data.catalogs import aws_catalog
@@ -14,10 +16,13 @@ from tradewind.market.offers import Terms
 from tradewind.market.recorded import RecordedMarket
 from tradewind.market.resources import Resources
 from tradewind.providers.simulated import SimulatedProvider
+from tradewind.session.trials import trial
 from tradewind.training.elastic import controller
+from tradewind.training.elastic.bidding.bidbrain import BidBrain
 from tradewind.training.elastic.bidding.cheapest_spot import CheapestSpot
 from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
 from tradewind.training.elastic.bidding.on_demand import OnDemand
+from tradewind.training.elastic.bidding.uniform_progress import UniformProgress
 from tradewind.training.elastic.modelled_work import ModelledWork
 from tradewind.training.elastic.work import WORK
 from tradewind.training.view import Goal, TrainingView
@@ -112,3 +117,64 @@ def test_the_three_policies_on_a_fortnight_of_2015(tmp_path, bench_data):
     assert spot.cost < 0.5 * steady.cost and rigid.cost < 0.5 * steady.cost
     assert spot.revocations > 0 and len(entries) < 500
     assert rigid.seconds > spot.seconds
+
+
+JULY = clock.moment("2015-07-20T15:00:00Z")
+
+
+@pytest.fixture(scope="module")
+def summer(bench_data):
+    recorded = history(bench_data("spot/prices-2015.csv.gz"))
+    return recorded, Counted(recorded, JULY - 14 * 86_400, JULY, every=4 * 3600.0)
+
+
+class Shown(Unrecorded):
+    """Keeps the views and what was decided at them."""
+
+    def __init__(self):
+        self.decided = []
+
+    def record(self, view, memory, decision, recalled):
+        self.decided.append((view, decision))
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [OnDemand(), CheapestSpot(), CheckpointRestart(), BidBrain(), UniformProgress()],
+    ids=lambda p: p.name,
+)
+def test_512_vcpus_of_any_mix_are_never_exceeded(policy, summer):
+    start = JULY
+    recorded, counted = summer
+    rigid = isinstance(policy, CheckpointRestart)
+    goal = Goal(
+        workers=Demand(resources=Resources(vcpus=1.0), count=512),
+        state=Demand(resources=Resources(vcpus=1.0), count=0 if rigid else 1),
+        deadline=start + 9 * 3600,
+        vcpus=512.0,
+    )
+    work = ModelledWork(
+        6 * 512 * 3600.0,
+        1.0,
+        startup=60.0,
+        workers=512,
+        vcpus=512.0,
+        mode="checkpoints" if rigid else "servers",
+        snapshot_every=1800.0,
+        snapshot_seconds=60.0 if rigid else 0.0,
+    )
+    shown = Shown()
+    market = RecordedMarket(recorded, aws_catalog(), boot=60.0)
+    result = trial(market, goal, policy, work, start, forecaster=counted, record=shown)
+    assert result.done and 6 * 3600 < result.seconds < 9 * 3600
+    most = 0.0
+    for view, _ in shown.decided:
+        leaving = {notice.lease for notice in view.market.revocations}
+        counts = [
+            lease.instance.type.resources.vcpus
+            for lease in view.market.leases
+            if lease.purpose == WORK and lease.id not in leaving
+        ]
+        most = max(most, sum(counts))
+    # The largest type has 36: where even that fits beside the rest, the job is not whole.
+    assert 512 - 36 < most <= 512

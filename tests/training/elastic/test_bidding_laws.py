@@ -1,4 +1,4 @@
-"""The three policies under the laws of all policies."""
+"""The published policies under the laws of all policies."""
 
 import pytest
 
@@ -10,9 +10,12 @@ from tradewind.market.offers import Bid, Offer, Price, Terms
 from tradewind.market.resources import Resources
 from tradewind.market.views import View
 from tradewind.testing.policies import NOW, TYPES, PolicyLaws
+from tradewind.training.elastic.bidding.bidbrain import BidBrain
 from tradewind.training.elastic.bidding.cheapest_spot import CheapestSpot
 from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
 from tradewind.training.elastic.bidding.on_demand import OnDemand
+from tradewind.training.elastic.bidding.tradewind import Tradewind
+from tradewind.training.elastic.bidding.uniform_progress import UniformProgress
 from tradewind.training.view import Goal, Progress, TrainingView
 
 
@@ -34,6 +37,26 @@ class TestCheapestSpotThatMoves(PolicyLaws):
 class TestCheckpointRestart(PolicyLaws):
     def policy(self):
         return CheckpointRestart()
+
+
+class TestBidBrain(PolicyLaws):
+    foresees = True
+
+    def policy(self):
+        return BidBrain()
+
+
+class TestTradewind(PolicyLaws):
+    foresees = True
+    overlaps = True
+
+    def policy(self):
+        return Tradewind()
+
+
+class TestUniformProgress(PolicyLaws):
+    def policy(self):
+        return UniformProgress()
 
 
 class Greedy(OnDemand):
@@ -59,7 +82,9 @@ def test_every_law_can_be_broken(law):
         Offer(TYPES[1], "east-1a", Price(0.1, Terms.SPOT), 3),
     )
     lease = Lease(LeaseId("a"), Instance("b", TYPES[1], "east-1a"), Terms.SPOT, NOW - 5)
-    goal = Goal(Demand(resources=Resources(vcpus=2.0), count=2), Demand(resources=Resources(vcpus=1.0)))
+    goal = Goal(
+        Demand(resources=Resources(vcpus=2.0), count=2), Demand(resources=Resources(vcpus=1.0)), vcpus=4.0
+    )
     view = TrainingView(View(NOW, offers, (lease,), (), {}), Progress(1.0, 9.0, 0.0, 1.0, 1.0), goal)
     inner = getattr(PolicyLaws, law).hypothesis.inner_test
     with pytest.raises(AssertionError):

@@ -1,8 +1,13 @@
 """What is refused before anything is rented, and what the refusal names."""
 
+import math
 import re
+import time
+from itertools import product
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tradewind.errors import NoCapacity, Unaffordable
@@ -108,3 +113,110 @@ def test_room_is_kept_to():
         count <= 5 for plan in plans(view(count=20)) for name, count in plan.places if name == "slow@a spot"
     )
     assert all(sum(count for _, count in plan.places) <= 20 for plan in plans(view(count=20)))
+
+
+def capped(vcpus, count=100, offers=OFFERS, deadline=None, budget=None, startup=60.0, servers=1):
+    """A goal by vCPUs, of 28,800 vCPU-seconds."""
+    shown = view(deadline=deadline, budget=budget, offers=offers, count=count)
+    goal = replace(shown.goal, vcpus=vcpus, state=Demand(resources=Resources(vcpus=1.0), count=servers))
+    return replace(shown, goal=goal, progress=replace(shown.progress, startup=startup))
+
+
+def test_a_cap_on_vcpus_is_kept_to_and_filled_from_two_offers():
+    # Ten vCPUs at most: in a hurry the five slow ones on spot, and five more on demand beside them.
+    assert all(plan.speed <= 10 for plan in plans(capped(10.0)))
+    quickest = require_feasible(capped(10.0, deadline=2_945.0))
+    assert quickest.speed == 10 and quickest.seconds == pytest.approx(2_880 + 60)
+    assert quickest.cost == pytest.approx((5 * 0.05 + 5 * 0.2 + 0.2) * 2_940 / 3600)
+    # At leisure the five on spot do: the server makes fewer of them dearer.
+    assert require_feasible(capped(10.0)).places == (("slow@a spot", 5),)
+
+
+def test_a_cap_makes_the_earliest_deadline_later_and_the_error_names_it():
+    with pytest.raises(Unaffordable, match=r"a deadline of 1\.02 hours") as caught:
+        require_feasible(capped(8.0, deadline=3_600.0))
+    assert "budget" not in str(caught.value).split("would do")[1]
+    require_feasible(capped(8.0, deadline=1.02 * 3600))
+    # Without the cap there is time enough.
+    require_feasible(capped(None, deadline=3_600.0))
+
+
+def test_a_start_up_counts_against_the_deadline():
+    require_feasible(capped(8.0, deadline=3_780.0, startup=180.0))
+    with pytest.raises(Unaffordable, match=r"a deadline of 1\.05 hours"):
+        require_feasible(capped(8.0, deadline=3_779.0, startup=180.0))
+
+
+def test_an_instance_that_overshoots_the_cap_alone_has_no_place():
+    with pytest.raises(NoCapacity, match=r"at most 3 vCPUs together"):
+        require_feasible(capped(3.0, offers=OFFERS[:2], servers=0))
+    assert require_feasible(capped(3.0)).speed == 3
+
+
+def test_without_anything_on_demand_spot_has_to_do():
+    spot = tuple(offer for offer in OFFERS if offer.terms is Terms.SPOT)
+    plan = require_feasible(capped(10.0, offers=spot, servers=0))
+    assert plan.places == (("slow@a spot", 1),)
+    assert cheapest_steady(capped(10.0, offers=spot, servers=0)) is None
+    with pytest.raises(NoCapacity, match="no reliable offer covers what the servers need"):
+        require_feasible(capped(10.0, offers=spot))
+    with pytest.raises(Unaffordable, match="what would do"):
+        require_feasible(capped(10.0, offers=spot, servers=0, deadline=600.0))
+
+
+def test_hundreds_of_workers_over_many_offers_are_looked_at_in_a_moment():
+    kinds = [InstanceType(f"type-{at}", Resources(vcpus=float(at))) for at in range(1, 25)]
+    offers = tuple(
+        Offer(kind, zone, Price(0.05 * kind.resources.vcpus + at / 1000, terms), wait=40.0)
+        for at, zone in enumerate("abc")
+        for kind in kinds
+        for terms in (Terms.SPOT, Terms.ON_DEMAND)
+    )
+    shown = capped(512.0, count=512, offers=offers, deadline=10_000.0)
+    assert require_feasible(shown).speed <= 512
+    began = time.process_time()
+    for _ in range(5):
+        require_feasible(shown)
+    assert (time.process_time() - began) / 5 < 0.25
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from((1.0, 3.0, 4.0)), st.floats(0.01, 1.0), st.none() | st.integers(1, 4)),
+        min_size=1,
+        max_size=3,
+    ),
+    st.integers(1, 6),
+    st.none() | st.floats(1.0, 14.0),
+    st.none() | st.floats(100.0, 40_000.0),
+    st.none() | st.floats(0.1, 30.0),
+)
+def test_the_plan_is_the_best_of_all_ways_that_are_tried_out(found, count, vcpus, deadline, budget):
+    """Every number of every offer, up to three kinds: what two offers cannot do better, none is found for."""
+    offers = tuple(
+        Offer(InstanceType(f"type-{at}", Resources(vcpus=size)), "a", Price(price, Terms.SPOT), room)
+        for at, (size, price, room) in enumerate(found)
+    )
+    shown = capped(vcpus, count=count, offers=offers, servers=0, deadline=deadline, budget=budget)
+    ways = []
+    for numbers in product(*(range(min(count, room or count) + 1) for _, _, room in found)):
+        speed = sum(number * size for number, (size, _, _) in zip(numbers, found, strict=True))
+        if 0 < sum(numbers) <= count and speed <= (vcpus or math.inf):
+            seconds = 28_800 / speed + 60
+            price = sum(number * price for number, (_, price, _) in zip(numbers, found, strict=True))
+            ways.append((price * seconds / 3600, seconds))
+    left, money = deadline or math.inf, budget or math.inf
+    able = [way for way in ways if way[1] <= left and way[0] <= money]
+    try:
+        plan = require_feasible(shown)
+    except NoCapacity:
+        assert not ways
+    except Unaffordable:
+        # Two offers of whole instances may miss what three would just do.
+        assert not able or len(found) == 3
+    else:
+        best = min(able)
+        assert plan.seconds <= left and plan.cost <= money
+        assert plan.cost >= best[0] * (1 - 1e-9)
+        assert plan.cost <= best[0] * (1 + 1e-9) or len(found) == 3

@@ -241,3 +241,35 @@ def test_pause_keeps_what_is_done():
 def test_wrong_arguments_are_refused(wrong):
     with pytest.raises(Misuse):
         ModelledWork(**{"total": 1.0, "rate": 1.0, **wrong})
+
+
+def test_a_cap_on_vcpus_lets_more_of_them_do_no_more():
+    async def main():
+        work = ModelledWork(1e9, 1.0, vcpus=6.0)
+        await work.open()
+        work.join(lease("s", purpose=STATE))
+        work.join(lease("a", 4.0))
+        await clock.sleep_until(1100.0)
+        work.join(lease("b", 4.0))  # such as one that replaces another under notice
+        await clock.sleep_until(1200.0)
+        assert work.progress().done == pytest.approx(400 + 600)
+
+    simulated(main())
+
+
+def test_a_rigid_job_under_a_cap_is_whole_when_none_like_the_smallest_fits():
+    async def main():
+        work = ModelledWork(1e9, 1.0, mode="checkpoints", workers=512, vcpus=10.0)
+        await work.open()
+        work.join(lease("a", 4.0))
+        await clock.sleep_until(1100.0)
+        assert work.progress().done == 0
+        work.join(lease("b", 4.0))
+        await clock.sleep_until(1200.0)
+        assert work.progress().done == pytest.approx(800)
+        # Two vCPUs are left of the cap: with one of two there is a gap again.
+        work.join(lease("c", 2.0))
+        work.lost(LeaseId("c"))
+        assert work.progress().done == 0
+
+    simulated(main())

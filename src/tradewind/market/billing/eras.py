@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tradewind.errors import Misuse
 from tradewind.market.billing.burst_credits import BurstCredits
 from tradewind.market.billing.functions import BY_MILLISECONDS, BY_TENTHS
@@ -20,6 +22,13 @@ RULES: dict[Terms, tuple[BillingRule, ...]] = {
     Terms.FUNCTION: (BY_TENTHS, BY_MILLISECONDS),
 }
 """AWS's rules for Linux, by terms and in the order of their years."""
+
+
+def spot_without_refunds(moment: float) -> BillingRule:
+    """The rule for spot leases that start at `moment`, were nothing forgiven when the provider ends one."""
+    rule = rule_for(Terms.SPOT, moment)
+    assert isinstance(rule, HourlyWithRefund | PerSecond)
+    return msgspec.structs.replace(rule, refunds=False)
 
 
 def rule_for(terms: Terms, moment: float) -> BillingRule:

@@ -33,11 +33,13 @@ class PerSecond(Struct, frozen=True):
     valid_to: float = math.inf
     minimum: int = 60
     """Seconds."""
+    refunds: bool = True
+    """Whether the first hour is free if the provider ends it; False for one that charges every second."""
 
     @property
     def tariff(self) -> Tariff:
-        """By the second, with the first hour free where the provider ends it."""
-        return Tariff(1.0, Refund.FIRST_HOUR)
+        """By the second."""
+        return Tariff(1.0, Refund.FIRST_HOUR if self.refunds else Refund.NOTHING)
 
     def charges(
         self, lease: Lease, price_at: PriceAt, until: float, settled: tuple[Charge, ...] = ()
@@ -45,7 +47,8 @@ class PerSecond(Struct, frozen=True):
         """What `lease` owes for the time up to `until`, or up to its end if that is earlier."""
         stop = charged_until(lease, until)
         if (
-            lease.ending is Ending.REVOKED
+            self.refunds
+            and lease.ending is Ending.REVOKED
             and lease.ended is not None
             and lease.ended <= until
             and lease.ended - lease.started < HOUR

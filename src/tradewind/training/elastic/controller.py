@@ -26,7 +26,7 @@ from tradewind.market.offers import Offer
 from tradewind.market.views import View
 from tradewind.providers.interface import Provider
 from tradewind.training.elastic.feasibility import Plan, cheapest_steady, require_feasible
-from tradewind.training.elastic.work import Broken, Change, Finished, Saved, Stranded, Work
+from tradewind.training.elastic.work import Broken, Change, Finished, Restaged, Saved, Stranded, Work
 from tradewind.training.view import Goal, Progress, TrainingView
 
 PATIENCE = 10
@@ -171,10 +171,14 @@ class _World:
         self._failed_in_a_row = 0
         self._done_at_failure = -1.0
         self._released: set[LeaseId] = set()
+        self._listed: tuple[Lease, ...] = ()
+        self._leases: tuple[Lease, ...] | None = None
+        """Those of `_listed` that are held and not released; None where that is to be seen again."""
         self._retry_at = float("inf")
         self._steady: tuple[float, float] | None = None
         self._offers: tuple[Offer, ...] = ()
         self._hourly = 0.0
+        """The most that an hour can cost, US dollars; kept where there is a budget to hold it against."""
         self._spent = 0.0
         self._change: asyncio.Task[Change] | None = None
         self._stopping: asyncio.Task[bool] | None = None
@@ -182,29 +186,39 @@ class _World:
     async def view(self) -> TrainingView:
         """All that the policy may know now."""
         offers = await self._provider.offers()
-        leases = tuple(
-            lease for lease in await self._provider.leases() if lease.held and lease.id not in self._released
-        )
-        held = {lease.id for lease in leases}
-        notices = tuple(each for each in await self._provider.revocations() if each.lease in held)
+        leases = await self._held()
+        notices = await self._provider.revocations()
+        if notices:
+            held = {lease.id for lease in leases}
+            notices = tuple(each for each in notices if each.lease in held)
         self._spent = float(await self._provider.owed())
         now = clock.now()
         market = View(now, offers, leases, notices, tariffs=await self._provider.tariffs())
         view = TrainingView(
-            market, self._work.progress(), self._goal, self._spent, self._forecast(now, offers)
+            market, self._work.progress(), self._goal, self._spent, self._forecast(now, offers, leases)
         )
         if self._steady is None and (plan := cheapest_steady(view)) is not None:
             self._steady = (plan.cost / plan.seconds, plan.speed)
-        self._offers = offers
-        self._hourly = _hourly(leases, offers)
+        if self._goal.budget is not None:
+            self._offers = offers
+            self._hourly = _hourly(leases, offers)
         return view
 
-    def _forecast(self, now: float, offers: tuple[Offer, ...]) -> Outlook | None:
+    async def _held(self) -> tuple[Lease, ...]:
+        """The leases held and not released; the same object as long as they are the same."""
+        listed = await self._provider.leases()
+        if self._leases is None or listed is not self._listed:
+            self._listed = listed
+            self._leases = tuple(lease for lease in listed if lease.held and lease.id not in self._released)
+        return self._leases
+
+    def _forecast(self, now: float, offers: tuple[Offer, ...], leases: Sequence[Lease]) -> Outlook | None:
         """The outlook, renewed where it is out of date."""
         if self._forecaster is not None and (
             self._outlook is None or now >= self._outlook.at + self._forecaster.refresh
         ):
-            self._outlook = self._forecaster.outlook(now, offers)
+            held = tuple(lease.pool for lease in leases if lease.terms.revocable)
+            self._outlook = self._forecaster.outlook(now, offers, held)
         return self._outlook
 
     async def observe(self) -> TrainingView | None:
@@ -249,7 +263,8 @@ class _World:
             for lease in granted:
                 self._work.join(lease)
             self.taken += len(granted)
-            self._hourly += _hourly(granted, self._offers)
+            if self._goal.budget is not None:
+                self._hourly += _hourly(granted, self._offers)
             outcomes.append(Outcome(granted=tuple(lease.id for lease in granted)))
         return tuple(outcomes)
 
@@ -290,6 +305,7 @@ class _World:
         elif isinstance(news, Ended):
             if news.ending is Ending.RELEASED:
                 self._released.discard(news.lease)
+                self._leases = None
                 return False
             self._work.lost(news.lease)
             if news.ending is Ending.REVOKED:
@@ -308,11 +324,17 @@ class _World:
             self._journal.note(f"lease {change.lease} was given up: {change.reason}")
             self._work.lost(change.lease)
             self._released.add(change.lease)
+            self._leases = None
             await self._provider.release(change.lease)
             self._count_failure(change.reason)
             return True
         if isinstance(change, Saved):
-            self._journal.note(f"a snapshot holds {change.done:g} units")
+            problem = f"; it was not copied: {change.problem}" if change.problem else ""
+            self._journal.note(f"a snapshot holds {change.done:g} units{problem}")
+        if isinstance(change, Restaged):
+            lost = f", {change.clocks_lost} clocks to do again" if change.clocks_lost else ""
+            where = ", ".join(change.active) or "the reliable machine"
+            self._journal.note(f"stage {change.stage}: the state is served by {where}{lost}")
         return False
 
     def _count_failure(self, reason: str) -> None:
@@ -337,6 +359,7 @@ class _World:
         await asyncio.gather(*(self._work.drain(lease) for lease in leases))
         for lease in leases:
             self._released.add(lease)
+            self._leases = None
             await self._provider.release(lease)
 
     async def release_all(self) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from tradewind.errors import NoCapacity, Unaffordable
 from tradewind.market.demands import Demand
@@ -13,10 +15,11 @@ from tradewind.market.offers import Offer, Terms
 from tradewind.training.elastic.bidding.candidates import (
     Candidate,
     candidates,
+    fill,
     fits,
     room,
     seconds_left,
-    spread,
+    whole,
 )
 from tradewind.training.view import Goal, TrainingView
 
@@ -40,35 +43,96 @@ def cheapest_steady(view: TrainingView) -> Plan | None:
     state = _state_price(view.market.offers, view.goal)
     if not found or state is None:
         return None
-    return _plan(spread(found, view.goal.workers.count), view, state)
+    return _plan(fill(found, whole(view.goal))[0], view, state)
 
 
 def plans(view: TrainingView) -> tuple[Plan, ...]:
     """The ways worth looking at: every number of workers of one offer, and every two offers together.
 
     With the work's rate fixed, the cheapest way within a time uses two offers at most (a linear programme
-    with two constraints: the number of workers and the speed). Empty where workers or servers have no place.
+    with two constraints: the number of workers, or of their vCPUs, and the speed). Of offers without a bound
+    on their number, only the cheapest of a size is looked at. Empty where workers or servers have no place.
     """
-    state = _state_price(view.market.offers, view.goal)
-    if state is None:
-        return ()
-    found = [
-        *candidates(view.market.offers, view.goal, Terms.SPOT),
-        *candidates(view.market.offers, view.goal, Terms.ON_DEMAND),
-    ]
-    count = view.goal.workers.count
-    made = []
-    for at, each in enumerate(found):
-        for number in _numbers(room(each.offer, count)):
-            made.append(_plan([(each, number)], view, state))
-        for other in found[at + 1 :]:
-            for number in _numbers(room(each.offer, count - 1)):
-                places = [(each, number), (other, room(other.offer, count - number))]
-                made.append(_plan(places, view, state))
-    if found:
+    ways = _Ways(view)
+    return tuple(ways.plan(at) for at in range(len(ways.cost)))
+
+
+class _Ways:
+    """The plans as columns: there are thousands, and one or two are wanted."""
+
+    def __init__(self, view: TrainingView) -> None:
+        self._view = view
+        state = _state_price(view.market.offers, view.goal)
+        self._state = 0.0 if state is None else state
+        found = [
+            *candidates(view.market.offers, view.goal, Terms.SPOT),
+            *candidates(view.market.offers, view.goal, Terms.ON_DEMAND),
+        ]
+        self._found = [] if state is None else _cheapest_of_a_size(found)
+        columns = list(self._pairs())
+        first, number, second, other = (
+            (np.concatenate(column) for column in zip(*columns, strict=True))
+            if columns
+            else (np.empty(0, np.int64),) * 4
+        )
+        self._places = first, number, second, other
         fastest = sorted(found, key=lambda each: (-each.vcpus, each.unit))
-        made += [_plan(spread(found, count), view, state), _plan(spread(fastest, count), view, state)]
-    return tuple(made)
+        goal = whole(view.goal)
+        # Where two offers have too few, more of them go together.
+        mixed = [_plan(fill(order, goal)[0], view, self._state) for order in (found, fastest)]
+        self._mixed = mixed if self._found else []
+        vcpus = np.array([each.vcpus for each in self._found])
+        price = np.array([each.offer.price.per_hour for each in self._found])
+        wait = np.array([each.offer.wait for each in self._found])
+        if not self._found:
+            self.seconds = self.cost = np.empty(0)
+            return
+        speed = vcpus[first] * number + vcpus[second] * other
+        waits = np.maximum(wait[first], np.where(other > 0, wait[second], 0.0))
+        begun = np.maximum(view.progress.startup, waits)
+        left = seconds_left(view.progress, 1.0)
+        seconds = left / speed + begun
+        per_hour = self._state + price[first] * number + price[second] * other
+        self.seconds = np.append(seconds, [each.seconds for each in self._mixed])
+        self.cost = np.append(per_hour * seconds / 3600, [each.cost for each in self._mixed])
+
+    def _pairs(self) -> Iterator[tuple[NDArray[np.int64], ...]]:
+        """Columns of: the first offer, how many of it, the second, how many of it."""
+        goal = whole(self._view.goal)
+        for at, each in enumerate(self._found):
+            alone = np.array(_numbers(room(each.offer, goal.fit(each.vcpus))), np.int64)
+            here = np.full(len(alone), at)
+            yield here, alone, here, np.zeros(len(alone), np.int64)
+            beside = [number for number in alone.tolist() if number < goal.count]
+            gaps = [goal.less(each.vcpus, number) for number in beside]
+            for to, other in enumerate(self._found[at + 1 :], at + 1):
+                counts = [room(other.offer, gap.fit(other.vcpus)) for gap in gaps]
+                yield (
+                    np.full(len(beside), at),
+                    np.array(beside, np.int64),
+                    np.full(len(beside), to),
+                    np.array(counts, np.int64),
+                )
+
+    def plan(self, at: int) -> Plan:
+        """One of them."""
+        first, number, second, other = self._places
+        if at >= len(first):
+            return self._mixed[at - len(first)]
+        places = [
+            (self._found[int(first[at])], int(number[at])),
+            (self._found[int(second[at])], int(other[at])),
+        ]
+        return _plan(places, self._view, self._state)
+
+    def least(
+        self, among: NDArray[np.bool_], by: NDArray[np.float64], then: NDArray[np.float64]
+    ) -> Plan | None:
+        """The first of those that are least `by`, then by `then`; None of none."""
+        at = np.flatnonzero(among)
+        if not len(at):
+            return None
+        return self.plan(int(at[np.lexsort((then[at], by[at]))[0]]))
 
 
 def require_feasible(view: TrainingView) -> Plan:
@@ -83,32 +147,30 @@ def require_feasible(view: TrainingView) -> Plan:
             f"no reliable offer covers what the servers need ({_wants(goal.state)}); "
             "ask for less, or for other zones or types"
         )
-    made = plans(view)
-    if not made:
+    made = _Ways(view)
+    if not len(made.cost):
         raise NoCapacity(
-            f"no offer anywhere fits the workers ({_wants(goal.workers)}); ask for less, or for other zones "
-            "or types"
+            f"no offer anywhere fits the workers ({_wants(goal.workers, goal.vcpus)}); ask for less, or for "
+            "other zones or types"
         )
     left = math.inf if goal.deadline is None else goal.deadline - now
     money = math.inf if goal.budget is None else goal.budget - view.spent
-    fitting = [plan for plan in made if plan.seconds <= left and plan.cost <= money]
-    if fitting:
-        return min(fitting, key=lambda plan: (plan.cost, plan.seconds))
-    fastest = min(made, key=lambda plan: (plan.seconds, plan.cost))
-    cheapest = min(made, key=lambda plan: (plan.cost, plan.seconds))
-    timely = [plan for plan in made if plan.seconds <= left]
-    paid = [plan for plan in made if plan.cost <= money]
+    timely, paid = made.seconds <= left, made.cost <= money
+    fitting = made.least(timely & paid, made.cost, made.seconds)
+    if fitting is not None:
+        return fitting
+    every = np.ones(len(made.cost), np.bool_)
     ways = []
-    if timely:
-        ways.append(f"a budget of {_dollars(view.spent + min(plan.cost for plan in timely))} USD")
-    if paid and goal.deadline is not None:
-        ways.append(f"a deadline of {_when(min(plan.seconds for plan in paid))}")
+    if (cheapest := made.least(timely, made.cost, made.seconds)) is not None:
+        ways.append(f"a budget of {_dollars(view.spent + cheapest.cost)} USD")
+    if goal.deadline is not None and (earliest := made.least(paid, made.seconds, made.cost)) is not None:
+        ways.append(f"a deadline of {_when(earliest.seconds)}")
     if not ways:
+        both = (made.least(every, made.seconds, made.cost), made.least(every, made.cost, made.seconds))
         ways = [
-            f"a deadline of {_when(fastest.seconds)} with a budget of "
-            f"{_dollars(view.spent + fastest.cost)} USD",
-            f"a deadline of {_when(cheapest.seconds)} with a budget of "
-            f"{_dollars(view.spent + cheapest.cost)} USD",
+            f"a deadline of {_when(plan.seconds)} with a budget of {_dollars(view.spent + plan.cost)} USD"
+            for plan in both
+            if plan is not None
         ]
     asked = []
     if goal.deadline is not None:
@@ -143,13 +205,33 @@ def _state_price(offers: Iterable[Offer], goal: Goal) -> float | None:
     return min(prices) * goal.state.count if prices else None
 
 
-def _numbers(most: int) -> Iterable[int]:
-    """1 to `most`, thinned out where that is many."""
+def _cheapest_of_a_size(found: Iterable[Candidate]) -> list[Candidate]:
+    """Without those of a size of which another has room without end, for no more money or wait."""
+    best: dict[float, Candidate] = {}
+    kept: list[Candidate] = []
+    for each in found:
+        other = best.get(each.vcpus)
+        if (
+            other is not None
+            and other.offer.price.per_hour <= each.offer.price.per_hour
+            and other.offer.wait <= each.offer.wait
+        ):
+            continue
+        if each.offer.available is None:
+            best[each.vcpus] = each
+        kept.append(each)
+    return kept
+
+
+def _numbers(most: int) -> list[int]:
+    """1 to `most`, thinned out where that is many, but for the first and the last few."""
     step = max(1, most // 32)
-    return sorted({*range(1, most + 1, step), most} - {0})
+    return sorted(
+        {*range(1, min(5, most + 1)), *range(1, most + 1, step), *range(max(1, most - 4), most + 1)}
+    )
 
 
-def _wants(demand: Demand) -> str:
+def _wants(demand: Demand, vcpus: float | None = None) -> str:
     resources = demand.resources
     amounts = (
         (resources.vcpus, "vCPUs"),
@@ -160,6 +242,8 @@ def _wants(demand: Demand) -> str:
     for name, named in (("type", demand.instance_types), ("zone", demand.zones)):
         if named:
             wanted.append(f"{name} {' or '.join(named)}")
+    if vcpus is not None:
+        wanted.append(f"at most {vcpus:g} vCPUs together")
     return ", ".join(wanted) or "anything"
 
 

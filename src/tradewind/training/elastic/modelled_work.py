@@ -31,7 +31,10 @@ class ModelledWork:
     the notice was long enough to end it, that is at least `clock_seconds`). The loss of the state itself
     goes back to the last snapshot, one every `snapshot_every` seconds.
 
-    In mode `checkpoints` there is no server: the job runs only while `workers` leases are started, spends
+    `vcpus` caps the useful vCPUs of all leases together, as a goal's does: more of them do no more work.
+
+    In mode `checkpoints` there is no server: the job runs only while `workers` leases are started (or, under
+    such a cap, as many as fit: one more like the smallest would overshoot), spends
     `snapshot_seconds` on a checkpoint after every `snapshot_every` seconds of work, and goes back to the
     last one when a lease is lost; then all start again, `startup` seconds. A checkpoint is also taken at a
     planned release, and at a notice if `heeds_notice` and the notice is long enough.
@@ -51,6 +54,7 @@ class ModelledWork:
         useful_vcpus: float | None = None,
         heeds_notice: bool = False,
         done: float = 0.0,
+        vcpus: float | None = None,
     ) -> None:
         if mode not in ("servers", "checkpoints"):
             raise Misuse(f"{mode!r} is no mode", field="mode", fix="Use servers or checkpoints.")
@@ -77,6 +81,7 @@ class ModelledWork:
         self._clock_seconds, self._workers = clock_seconds, workers
         self._useful = math.inf if useful_vcpus is None else useful_vcpus
         self._heeds = heeds_notice
+        self._most = math.inf if vcpus is None else vcpus
         self._done = self._saved = done
         self._firm = 0.0
         """Units done when a loss last undid some: another loss of the same moment undoes no more."""
@@ -87,6 +92,8 @@ class ModelledWork:
         self._ready: dict[LeaseId, float] = {}
         self._notices: dict[LeaseId, Revocation] = {}
         self._stalled_until = -math.inf
+        self._steady = (math.inf, -math.inf, 0.0)
+        """From when and until when the speed stands, if nobody comes or goes, and what it is."""
         self._changed: asyncio.Event | None = None
         self._told: deque[Change] = deque()
         self._finished = self._over = False
@@ -107,6 +114,7 @@ class ModelledWork:
             return
         self._held[lease.id] = lease
         self._ready[lease.id] = max(lease.started, self._at) + self._startup
+        self._count_anew()
         self._wake()
 
     def warn(self, revocation: Revocation) -> None:
@@ -144,12 +152,15 @@ class ModelledWork:
                 self._firm = min(self._firm, self._saved)
                 self._undo(self._done - self._saved)
                 self._since_saved = 0.0
-            elif notice is None or notice.due - notice.warned < self._clock_seconds:
+            elif (notice is None or notice.due - notice.warned < self._clock_seconds) and (
+                self._done > self._firm
+            ):
                 self._undo(self._clock_seconds * self._power(self._at))
         self._forget(lease)
         if worked and not self._elastic:
             for other in self._ready:
                 self._ready[other] = max(self._ready[other], self._at + self._startup)
+            self._count_anew()
         self._wake()
 
     def progress(self) -> Progress:
@@ -180,6 +191,7 @@ class ModelledWork:
         self._over = True
         self._held.clear()
         self._ready.clear()
+        self._count_anew()
         self._wake()
 
     async def close(self) -> None:
@@ -194,6 +206,7 @@ class ModelledWork:
         self._held.pop(lease, None)
         self._ready.pop(lease, None)
         self._notices.pop(lease, None)
+        self._count_anew()
         self._wake()
 
     def _undo(self, units: float) -> None:
@@ -208,20 +221,44 @@ class ModelledWork:
         if self._done > self._saved:
             self._saved, self._since_saved = self._done, 0.0
             self._stalled_until = max(self._stalled_until, self._at) + self._pause
+            self._count_anew()
+
+    def _count_anew(self) -> None:
+        self._steady = (math.inf, -math.inf, 0.0)
 
     def _power(self, moment: float) -> float:
+        """Units a second at `moment`; the sum over hundreds of leases is taken once a change."""
+        start, end, power = self._steady
+        if not start <= moment < end:
+            power = self._sum(moment)
+            self._steady = moment, self._step_after(moment), power
+        return power
+
+    def _sum(self, moment: float) -> float:
         """Units a second at `moment`, over the leases that have started up."""
         ready = [self._held[lease] for lease, at in self._ready.items() if at <= moment]
         working = [lease for lease in ready if lease.purpose != STATE]
         if self._elastic:
             if len(working) == len(ready):
                 return 0.0
-        elif len(working) < self._workers or moment < self._stalled_until:
+        elif moment < self._stalled_until:
             return 0.0
-        return self._rate * sum(min(lease.instance.type.resources.vcpus, self._useful) for lease in working)
+        useful = [min(lease.instance.type.resources.vcpus, self._useful) for lease in working]
+        together = sum(useful)
+        if (
+            not self._elastic
+            and len(useful) < self._workers
+            and (not useful or together + min(useful) <= self._most * (1 + 1e-9))
+        ):
+            return 0.0
+        return self._rate * min(together, self._most)
 
     def _next_step(self, moment: float) -> float:
         """The next moment after `moment` at which the speed changes by itself; infinity for never."""
+        start, end, _ = self._steady
+        return end if start <= moment < end else self._step_after(moment)
+
+    def _step_after(self, moment: float) -> float:
         steps = [at for at in self._ready.values() if at > moment]
         if self._stalled_until > moment:
             steps.append(self._stalled_until)
@@ -262,6 +299,7 @@ class ModelledWork:
                 self._saved, self._since_saved = self._done, 0.0
                 if not self._elastic:
                     self._stalled_until = self._at + self._pause
+                    self._count_anew()
         if not self._finished and self._total - self._done <= 1e-9 * self._total:
             self._done = self._total
             self._finish()

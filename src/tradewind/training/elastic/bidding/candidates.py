@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -45,12 +46,16 @@ def fits(offer: Offer, demand: Demand) -> bool:
 
 
 def candidates(offers: Iterable[Offer], goal: Goal, terms: Terms) -> list[Candidate]:
-    """The offers of these terms that fit the workers, cheapest work first; ties by type and zone."""
+    """The offers of these terms that fit the workers, cheapest work first; ties by type and zone.
+
+    An instance with more useful vCPUs than all workers together may have does not fit.
+    """
+    most = math.inf if goal.vcpus is None else goal.vcpus
     found = []
     for offer in offers:
         if offer.price.terms is terms and fits(offer, goal.workers):
             vcpus = useful_vcpus(offer.type.resources.vcpus, goal)
-            if vcpus > 0:
+            if 0 < vcpus <= most:
                 found.append(Candidate(offer, vcpus, offer.price.per_hour / vcpus))
     found.sort(key=lambda each: (each.unit, each.offer.type.name, each.offer.zone))
     return found
@@ -61,16 +66,73 @@ def room(offer: Offer, wanted: int) -> int:
     return wanted if offer.available is None else min(wanted, offer.available)
 
 
-def spread(found: Sequence[Candidate], wanted: int) -> list[tuple[Candidate, int]]:
-    """`wanted` instances from the first candidates that have them; fewer if all together have fewer."""
+class Gap(Struct, frozen=True):
+    """What the goal has room for beside the workers held."""
+
+    count: int
+    """Instances."""
+    vcpus: float = math.inf
+    """Useful vCPUs."""
+
+    def fit(self, vcpus: float) -> int:
+        """How many instances of `vcpus` useful ones each go in: not one that would overshoot."""
+        if self.vcpus == math.inf:
+            return max(0, self.count)
+        # A billionth more, so that a sum of fractions does not cost an instance.
+        return max(0, min(self.count, int(self.vcpus / vcpus * (1 + 1e-9))))
+
+    def less(self, vcpus: float, number: int) -> Gap:
+        """The room left once `number` instances of `vcpus` useful ones each are in."""
+        return Gap(self.count - number, self.vcpus - number * vcpus)
+
+
+def whole(goal: Goal) -> Gap:
+    """All that the goal has room for."""
+    return Gap(goal.workers.count, math.inf if goal.vcpus is None else goal.vcpus)
+
+
+def gap(goal: Goal, held: Iterable[Lease]) -> Gap:
+    """What the goal has room for beside `held`; below 0 where they are more than it wants."""
+    number, vcpus = 0, 0.0
+    for lease in held:
+        number += 1
+        vcpus += useful_vcpus(lease.instance.type.resources.vcpus, goal)
+    all_of_it = whole(goal)
+    return Gap(all_of_it.count - number, all_of_it.vcpus - vcpus)
+
+
+def missing(left: Gap, found: Iterable[Candidate]) -> int:
+    """How many more instances the gap has room for: its count, or of the smallest of `found` under a cap.
+
+    With nothing found under a cap it is one, for none can be said to be enough.
+    """
+    if left.vcpus == math.inf:
+        return max(0, left.count)
+    one = 1 if left.count > 0 and left.vcpus > 1e-9 else 0
+    return max((left.fit(each.vcpus) for each in found), default=one)
+
+
+def fill(found: Iterable[Candidate], left: Gap) -> tuple[list[tuple[Candidate, int]], Gap]:
+    """Instances for the gap from the first candidates that have them, and what stays empty."""
     plan = []
     for each in found:
-        if wanted <= 0:
+        if left.count <= 0:
             break
-        count = room(each.offer, wanted)
-        plan.append((each, count))
-        wanted -= count
-    return plan
+        count = room(each.offer, left.fit(each.vcpus))
+        if count > 0:
+            plan.append((each, count))
+            left = left.less(each.vcpus, count)
+    return plan, left
+
+
+def spread(
+    found: Iterable[Candidate], wanted: int, vcpus: float | None = None
+) -> list[tuple[Candidate, int]]:
+    """`wanted` instances, of `vcpus` useful ones together at most, from the first candidates that have them.
+
+    Fewer if all together have fewer, or if one more would overshoot.
+    """
+    return fill(found, Gap(wanted, math.inf if vcpus is None else vcpus))[0]
 
 
 class Limits:

@@ -13,8 +13,8 @@ from tradewind.market.instances import Pool
 from tradewind.market.leases import Lease
 from tradewind.market.offers import Terms
 from tradewind.training.elastic.bidding import candidates as offered
-from tradewind.training.elastic.bidding.candidates import Candidate
-from tradewind.training.view import TrainingView
+from tradewind.training.elastic.bidding.candidates import Candidate, Gap
+from tradewind.training.view import Goal, TrainingView
 
 _SOON = 30.0
 """Seconds before the latest moment that count as there: it recedes, and is not to be chased by the second."""
@@ -90,7 +90,7 @@ class CheapestSpot:
         deadline = view.goal.deadline
         if deadline is None or not steady:
             return math.inf
-        plan = offered.spread(sorted(steady, key=lambda each: -each.vcpus), view.goal.workers.count)
+        plan, _ = offered.fill(sorted(steady, key=lambda each: -each.vcpus), offered.whole(view.goal))
         speed = sum(each.vcpus * count for each, count in plan)
         wait = max((each.offer.wait for each, _ in plan), default=0.0)
         work = offered.seconds_left(view.progress, speed) * (1 + self.slack)
@@ -106,20 +106,27 @@ class CheapestSpot:
     ) -> Decision:
         now = view.market.now
         going = [lease for lease in held if lease.terms is Terms.SPOT]
-        missing = view.goal.workers.count - (len(held) - len(going))
         fastest = sorted(steady, key=lambda each: (-each.vcpus, each.unit))
-        plan = offered.spread(fastest, missing)
+        staying = [lease for lease in held if lease.terms is not Terms.SPOT]
+        plan, left = offered.fill(fastest, offered.gap(view.goal, staying))
         found = sum(count for _, count in plan)
+        missing = found + offered.missing(left, fastest)
         # Spot leases give way only to reliable ones that are there to be had.
-        kept = max(0, missing - found)
-        actions += offered.release(going[kept:])
+        released = []
+        for lease in going:
+            vcpus = offered.useful_vcpus(lease.instance.type.resources.vcpus, view.goal)
+            if left.fit(vcpus):
+                left = left.less(vcpus, 1)
+            else:
+                released.append(lease)
+        actions += offered.release(released)
         actions += [offered.take(each, count, None) for each, count in plan]
         if missing <= 0:
             reason = f"{reason} All workers run on demand until the deadline; nothing to do.".strip()
         else:
             reason = (
                 f"{reason} The deadline leaves {_hours((view.goal.deadline or now) - now)}: {found} of "
-                f"{missing} missing workers go on demand, {len(going[kept:])} spot leases are let go."
+                f"{missing} missing workers go on demand, {len(released)} spot leases are let go."
             ).strip()
         return Decision(tuple(actions), reason, now + (offered.RETRY if missing > 0 else offered.REST))
 
@@ -135,7 +142,7 @@ class CheapestSpot:
         reason: str,
         latest: float,
     ) -> Decision:
-        now, count = view.market.now, view.goal.workers.count
+        now = view.market.now
         ask = steady[0].unit if steady else math.inf
         limits = offered.Limits(view.market.offers)
         worth = [
@@ -143,14 +150,16 @@ class CheapestSpot:
             for each in spot
             if each.unit < ask and each.offer.pool not in shunned and limits.allow(each.offer)
         ]
-        missing = count - len(held)
+        left = offered.gap(view.goal, held)
+        missing = offered.missing(left, [*worth, *steady])
         going = self._going(held, spot, worth, ask)
         if going:
             # Only into the cheapest pool, and only as many as it has room for once the gaps are filled.
-            going = going[: max(0, offered.room(worth[0].offer, missing + len(going)) - missing)]
-        spot_plan = offered.spread(worth, missing + len(going))
-        wanted = missing + len(going) - sum(number for _, number in spot_plan)
-        steady_plan = offered.spread(steady, wanted)
+            going = _fitting(going, view.goal, worth[0], left)
+            names = {lease.id for lease in going}
+            left = offered.gap(view.goal, (lease for lease in held if lease.id not in names))
+        spot_plan, left = offered.fill(worth, left)
+        steady_plan, _ = offered.fill(steady, left)
         actions += offered.release(going)
         for each, number in spot_plan:
             actions.append(offered.take(each, number, limits.limit(each.offer)))
@@ -249,6 +258,22 @@ def _remember(memory: SpotMemory, spot: Sequence[Candidate]) -> SpotMemory:
         return memory
     pools = sorted([*memory.pools, *new], key=lambda each: each.pool)
     return SpotMemory(tuple(pools), memory.hurried)
+
+
+def _fitting(going: Sequence[Lease], goal: Goal, best: Candidate, left: Gap) -> list[Lease]:
+    """The first of the leases that `best` has room for once the gap is filled from it."""
+    if best.offer.available is None:
+        return list(going)
+    free = best.offer.available - offered.room(best.offer, left.fit(best.vcpus))
+    if left.vcpus == math.inf:
+        return list(going[:free])
+    vcpus, fitting = free * best.vcpus, []
+    for lease in going:
+        vcpus -= offered.useful_vcpus(lease.instance.type.resources.vcpus, goal)
+        if vcpus < 0:
+            break
+        fitting.append(lease)
+    return fitting
 
 
 def _places(leases: Sequence[Lease]) -> str:

@@ -26,15 +26,16 @@ class OnDemand:
         actions: list[Action]
         actions, reason = offered.hold_state(view)
         held = offered.working(view.market.leases, offered.leaving(view))
-        missing = view.goal.workers.count - len(held)
+        found = offered.candidates(view.market.offers, view.goal, Terms.ON_DEMAND)
+        left = offered.gap(view.goal, held)
+        missing = offered.missing(left, found)
         if missing <= 0:
             reason = reason or f"All {len(held)} workers run on demand; nothing to do."
             return Decision(tuple(actions), reason, now + offered.REST), memory
-        found = offered.candidates(view.market.offers, view.goal, Terms.ON_DEMAND)
         if not found:
             reason = f"{reason} {missing} workers are missing and no on-demand offer fits.".strip()
             return Decision(tuple(actions), reason, now + offered.RETRY), memory
-        for candidate, count in offered.spread(found, missing):
+        for candidate, count in offered.fill(found, left)[0]:
             actions.append(offered.take(candidate, count, None))
             reason += (
                 f" {offered.they_go(count)} to {candidate.offer.pool} on demand at "
