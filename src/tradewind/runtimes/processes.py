@@ -14,7 +14,7 @@ import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -48,14 +48,89 @@ class AgentStatus(msgspec.Struct, frozen=True):
     """How the share is kept: cgroup, duty_cycle or none; None until ready."""
 
 
+class Sender(Protocol):
+    """The sending side of a connection, as `asyncio.StreamWriter` has it."""
+
+    def write(self, data: bytes) -> None:
+        """Send, in the order of the calls."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until more may be written. Raises ConnectionError where nobody is there any more."""
+        ...
+
+    def is_closing(self) -> bool:
+        """Whether it was closed."""
+        ...
+
+    def close(self) -> None:
+        """Let go."""
+        ...
+
+    async def wait_closed(self) -> None:
+        """Wait until that is done."""
+        ...
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """A way to one agent and back."""
+
+    reader: asyncio.StreamReader
+    writer: Sender
+    fate: Callable[[], tuple[TaskState, str]]
+    """Asked once the reader is at its end: what that means for the tasks at the other, and why."""
+
+
+class Road(Protocol):
+    """How this side gets to the agents."""
+
+    scheme: str
+    """What the addresses begin with that it leads to."""
+    rented_from: str
+    """Who grants leases with such addresses, in words."""
+
+    def log(self, task: str) -> str:
+        """The file for a task's output, as its instance names it."""
+        ...
+
+    async def connect(self, address: str) -> Connection:
+        """Connect to an agent, waiting for one that is not there yet; Unreachable for one that is gone."""
+        ...
+
+
+class UnixRoad:
+    """To agents of this machine, at their sockets; `logs` is the folder that gets the tasks' output."""
+
+    scheme = "unix:"
+    rented_from = "Processes run on leases of the provider `local`"
+
+    def __init__(self, logs: Path | str) -> None:
+        self._logs = Path(logs)
+
+    def log(self, task: str) -> str:
+        """A file in the folder, which is made when it is first needed."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        return str(self._logs.absolute() / f"{task}.log")
+
+    async def connect(self, address: str) -> Connection:
+        """Open the agent's socket."""
+        reader, writer = await _connect(address.removeprefix(self.scheme))
+        return Connection(reader, writer, _gone)
+
+
+def _gone() -> tuple[TaskState, str]:
+    return TaskState.LOST, "the connection to its instance broke"
+
+
 class ProcessRuntime:
     """Runs each task in a process of its own on the lease's instance.
 
-    `logs` is the folder that gets one file a task, TASK.log, with its output and its traceback.
+    `logs` is the folder that gets one file a task, TASK.log, with its output and its traceback. `road` leads
+    to the agents; that of this machine if None.
     """
 
-    def __init__(self, logs: Path | str, *, patience: float = 20.0) -> None:
-        self._logs = Path(logs)
+    def __init__(self, logs: Path | str, *, patience: float = 20.0, road: Road | None = None) -> None:
+        self._road: Road = UnixRoad(logs) if road is None else road
         self._patience = patience
         self._links: dict[str, _Link] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -67,14 +142,12 @@ class ProcessRuntime:
     async def start(self, lease: Lease, task: Task) -> None:
         """Run `task` on `lease`; returns when its agent has accepted it."""
         address = self._check(lease, task)
-        self._logs.mkdir(parents=True, exist_ok=True)
-        log = str(self._logs.absolute() / f"{task.id}.log")
         order = {
             "do": "start",
             "task": task.id,
             "module": task.module,
             "arguments": task.arguments,
-            "log": log,
+            "log": self._road.log(task.id),
         }
         self._owners[task.id] = None
         try:
@@ -127,12 +200,12 @@ class ProcessRuntime:
         address = lease.instance.address
         if self._closed:
             raise Misuse("this runtime was closed", field="start", fix="Make a new one.")
-        if not address.startswith("unix:"):
+        if not address.startswith(self._road.scheme):
             raise Misuse(
                 f"{address!r} is no address of an agent",
                 source=f"lease {lease.id}",
                 field="address",
-                fix="Processes run on leases of the provider `local`; in a simulation, work is modelled.",
+                fix=f"{self._road.rented_from}; in a simulation, work is modelled.",
             )
         if task.id in self._owners:
             raise Misuse(
@@ -158,8 +231,7 @@ class ProcessRuntime:
         async with self._locks.setdefault(address, asyncio.Lock()):
             link = self._links.get(address)
             if link is None or link.broken:
-                reader, writer = await _connect(address.removeprefix("unix:"))
-                link = self._links[address] = _Link(address, reader, writer, self._tell)
+                link = self._links[address] = _Link(address, await self._road.connect(address), self._tell)
             return link
 
     def _tell(self, end: TaskEnd) -> None:
@@ -191,13 +263,13 @@ class _Link:
     def __init__(
         self,
         address: str,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        connection: Connection,
         tell: Callable[[TaskEnd], None],
     ) -> None:
         self.broken = False
         self._address = address
-        self._reader, self._writer, self._tell = reader, writer, tell
+        self._reader, self._writer, self._tell = connection.reader, connection.writer, tell
+        self._fate = connection.fate
         self._starting: dict[str, asyncio.Future[None]] = {}
         self._running: set[str] = set()
         self._early: dict[str, TaskEnd] = {}
@@ -303,12 +375,13 @@ class _Link:
             return
         self.broken = True
         self._writer.close()
-        gone, reason = Unreachable(f"{self._address} is gone"), "the connection to its instance broke"
+        gone = Unreachable(f"{self._address} is gone")
+        state, reason = self._fate()
         for task in sorted(self._running):
-            self._end(TaskEnd(task, TaskState.LOST, reason))
+            self._end(TaskEnd(task, state, reason))
         for task, accepted in self._starting.items():
             if accepted.done():
-                self._early.setdefault(task, TaskEnd(task, TaskState.LOST, reason))
+                self._early.setdefault(task, TaskEnd(task, state, reason))
             else:
                 accepted.set_exception(gone)
         for answer in self._asking:
