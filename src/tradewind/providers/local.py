@@ -36,6 +36,7 @@ from tradewind.market.offers import Bid, Offer, Terms
 from tradewind.market.recorded import RecordedMarket
 from tradewind.market.tariffs import Tariff
 from tradewind.providers.holdings import Holdings
+from tradewind.providers.local_leftovers import marked
 from tradewind.providers.waiting import Bell, told
 
 Shares = Mapping[str, float] | Callable[[InstanceType], float]
@@ -213,12 +214,18 @@ class LocalProvider:
     def _boot(self, lease: Lease) -> None:
         """Start the group; a machine that cannot start another ends the lease as failed."""
         command = self._fill(lease.id, lease.instance.address, self._share(lease.instance.type))
+        environment = marked(os.environ, self._directory, lease.id)
         # Blocked signals stay blocked over an exec, and pending until the program is ready for them.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             with (self._directory / f"{lease.id}.log").open("ab") as log:
                 process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    start_new_session=True,
                 )
         except OSError:
             self._fail(lease.id)
