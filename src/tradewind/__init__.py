@@ -22,6 +22,11 @@ _HOMES = {
     "simulated": "tradewind.session.train",
     "processes": "tradewind.session.train",
     "inline": "tradewind.session.train",
+    "ray": "tradewind.session.train",
+    "ray_nodes": "tradewind.session.train",
+    "aws": "tradewind.session.renting",
+    "compare": "tradewind.session.comparison",
+    "explain": "tradewind.session.explanation",
 }
 
 __all__ = [  # noqa: PLE0604 -- resolved on first use

@@ -1,11 +1,23 @@
 """From a spec to the parts of a run."""
 
 import msgspec
+import numpy as np
 import pytest
 
 from tradewind.errors import Misuse
-from tradewind.session.assembly import goal_of, job_of, market_of, material_of, policy_of
+from tradewind.session.assembly import (
+    backup_of,
+    goal_of,
+    job_of,
+    market_of,
+    material_of,
+    policy_of,
+    stages_of,
+)
 from tradewind.session.spec import make_spec
+from tradewind.state.consistency import Asynchronous
+from tradewind.state.engine import Engine
+from tradewind.state.snapshot import Part, Snapshot
 
 
 def spec(**changes):
@@ -71,3 +83,41 @@ def test_test_rows_with_other_columns_are_refused(tmp_path) -> None:
     test.write_text("x,z,label\n1,0,1\n2,1,0\n")
     with pytest.raises(Misuse, match=r"test\.csv"):
         material_of(spec(data={"path": str(train), "test": str(test)}), None)
+
+
+def state(megabytes: float, **head) -> Snapshot:
+    whole = Engine(2, Asynchronous()).snapshot()
+    arrays = {"w/values": np.zeros((int(megabytes * (1 << 20)) // 8, 1))}
+    return Snapshot(msgspec.structs.replace(whole.header, **head), arrays)
+
+
+@pytest.mark.parametrize(("megabytes", "shards"), [(0.1, 1), (15, 1), (16, 2), (50, 6), (200, 16)])
+def test_a_model_gets_shards_by_its_size(megabytes, shards) -> None:
+    assert stages_of(spec().state, state(megabytes)).shards == shards
+    assert stages_of(spec(state={"shards": 3}).state, state(megabytes)).shards == 3
+
+
+def test_the_rules_of_the_stages_are_those_of_the_spec() -> None:
+    given = {"stage2_above": 2.0, "stage3_above": 8.0, "hysteresis": 0.5, "active_share": 0.25}
+    rules = stages_of(spec(state={**given, "most_active": 4, "workers_beside": True}).state, state(1))
+    assert {name: getattr(rules, name) for name in given} == given
+    assert rules.most_active == 4 and rules.workers_beside
+
+
+def test_a_state_that_was_left_at_different_clocks_keeps_its_shards() -> None:
+    parts = tuple(Part((n,), ()) for n in range(5))
+    left = state(1, parts=parts)
+    assert stages_of(spec().state, left, resumed=True).shards == 5
+    assert stages_of(spec().state, left).shards == 1, "learning on begins anew"
+    with pytest.raises(Misuse, match=r"state\.shards.*left at different clocks in 5"):
+        stages_of(spec(state={"shards": 2}).state, left, resumed=True)
+
+
+def test_copies_go_to_a_folder_of_the_run(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "small-1"
+    assert backup_of(spec().state, run) is None
+    assert backup_of(spec(state={"backup": "memory://b/"}).state, run) == "memory://b/small-1"
+    assert backup_of(spec(state={"backup": "bucket"}).state, run) == str(tmp_path / "bucket" / "small-1")
+    with pytest.raises(Misuse, match="no kind of store"):
+        backup_of(spec(state={"backup": "nowhere://b"}).state, run)

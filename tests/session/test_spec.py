@@ -265,3 +265,17 @@ def test_the_documents_know_every_field_and_their_example_is_right():
     readme = (root / "README.md").read_text(encoding="utf-8")
     example = make_spec(tomllib.loads(readme.split("```toml\n")[1].split("```")[0]))
     assert example.deadline == 7200 and example.policy.name == "cheapest_spot"
+
+
+@pytest.mark.parametrize(
+    ("state", "field"),
+    [
+        ({"shards": 33}, "state.shards"),
+        ({"hysteresis": 1.5}, "state.hysteresis"),
+        ({"active_share": -0.1}, "state.active_share"),
+        ({"most_active": 0}, "state.most_active"),
+        ({"stage2_above": 20}, "state.stage3_above"),
+    ],
+)
+def test_stages_that_mean_nothing_are_told(state, field):
+    assert refusal({**SMALL, "state": state}).field == field

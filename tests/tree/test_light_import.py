@@ -12,6 +12,8 @@ HEAVY = [
     "numba",
     "sklearn",
     "torch",
+    "boto3",
+    "ray",
     "zmq",
     "pyarrow",
     "sqlalchemy",

@@ -27,6 +27,9 @@ VERBS = {
     "runs": "The runs so far: how they stand and what they cost.",
     "report": "Write a run's report, one HTML file.",
     "replay": "Decide every view of a journal again and compare.",
+    "compare": "What policies would have paid for a job, from random starts in a recorded market.",
+    "explain": "Why each lease was taken and dropped, in words.",
+    "clean": "End what a driver that is gone left running.",
 }
 """Each verb with its one line of help, the first of its module's own."""
 

@@ -13,30 +13,45 @@ from tradewind.algorithms.interface import Algorithm
 from tradewind.algorithms.linear.learner import LinearLearner
 from tradewind.control.policy import AnyPolicy
 from tradewind.data.catalogs import aws_catalog
+from tradewind.data.object_store import open_store
 from tradewind.data.recorded_histories import history
 from tradewind.data.schemas import Labels
 from tradewind.data.stored import StoredData
 from tradewind.data.streamed import StreamedData
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse, suggestion
+from tradewind.estimates.outlook import Forecaster
+from tradewind.estimates.revocation.forecasters import forecaster
 from tradewind.market.catalog import Catalog, region_of
 from tradewind.market.demands import Demand
 from tradewind.market.recorded import RecordedMarket
 from tradewind.market.resources import Resources
-from tradewind.session.spec import DataSpec, ProviderSpec, TrainSpec
+from tradewind.session.spec import DataSpec, ProviderSpec, StateSpec, TrainSpec
+from tradewind.state.snapshot import Snapshot
+from tradewind.training.elastic.bidding.bidbrain import BidBrain
 from tradewind.training.elastic.bidding.cheapest_spot import CheapestSpot
 from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
 from tradewind.training.elastic.bidding.on_demand import OnDemand
+from tradewind.training.elastic.bidding.tradewind import Tradewind
+from tradewind.training.elastic.bidding.uniform_progress import UniformProgress
 from tradewind.training.elastic.modelled_work import ModelledWork
+from tradewind.training.elastic.stages import StageRules
 from tradewind.training.job import Job, build_algorithm
 from tradewind.training.view import Goal, Progress
 
-POLICIES: Mapping[str, type] = {kind.name: kind for kind in (CheapestSpot, OnDemand, CheckpointRestart)}
+POLICIES: Mapping[str, type] = {
+    kind.name: kind
+    for kind in (Tradewind, BidBrain, UniformProgress, CheapestSpot, CheckpointRestart, OnDemand)
+}
 """The bidding policies by the name that users write."""
 BOOT = 60.0
 """Seconds of market time that an instance takes until it answers, where a spec says nothing."""
 LOCAL_BOOT = 2.5
 """Seconds of the wall's time that an instance of the local provider takes, a process with its imports."""
+SHARD_BYTES = 8 << 20
+"""A model gets a shard for each of these bytes that it has, where a spec does not say how many."""
+MOST_SHARDS = 16
+"""How many shards it gets at most that way: each costs every batch a message."""
 
 
 class Material(Struct, frozen=True):
@@ -91,7 +106,43 @@ def goal_of(spec: TrainSpec, start: float) -> Goal:
         deadline=deadline,
         instance_types=spec.state.instance_types,
     )
-    return Goal(workers, state, deadline, spec.budget)
+    return Goal(workers, state, deadline, spec.budget, vcpus=asked.total_vcpus)
+
+
+def stages_of(spec: StateSpec, state: Snapshot, *, resumed: bool = False) -> StageRules:
+    """Who serves a state that begins as `state`, or goes on from it if `resumed`.
+
+    A state that is not bulk-synchronous may have been left at different clocks in its shards; it goes on with
+    as many, and Misuse is raised if the spec says others.
+    """
+    stood = len(state.header.parts) if resumed else 0
+    size = sum(array.nbytes for array in state.arrays.values())
+    shards = spec.shards or stood or max(1, min(MOST_SHARDS, size // SHARD_BYTES))
+    if stood and shards != stood:
+        raise Misuse(
+            f"{shards} shards, but the state was left at different clocks in {stood}",
+            field="state.shards",
+            fix=f"Set state.shards = {stood}.",
+        )
+    return StageRules(
+        shards=shards,
+        stage2_above=spec.stage2_above,
+        stage3_above=spec.stage3_above,
+        hysteresis=spec.hysteresis,
+        active_share=spec.active_share,
+        most_active=spec.most_active,
+        workers_beside=spec.workers_beside,
+    )
+
+
+def backup_of(spec: StateSpec, directory: Path) -> str | None:
+    """The address of the object store for copies of a run's snapshots; raises as `open_store`."""
+    if spec.backup is None:
+        return None
+    folder = spec.backup if "://" in spec.backup else str(Path(spec.backup).absolute())
+    address = f"{folder.rstrip('/')}/{directory.name}"
+    open_store(address)
+    return address
 
 
 def policy_of(spec: TrainSpec) -> AnyPolicy:
@@ -112,6 +163,18 @@ def policy_of(spec: TrainSpec) -> AnyPolicy:
     return policy
 
 
+def forecaster_of(
+    spec: TrainSpec, policy: AnyPolicy, market: RecordedMarket, until: float
+) -> Forecaster | None:
+    """The forecaster that a spec names, over what the market's history shows up to `until`.
+
+    None for a policy that reads no outlook, and where there is no spot to foresee.
+    """
+    if not getattr(policy, "foresees", False) or not market.history.pools:
+        return None
+    return forecaster(spec.policy.forecast, market.history, until)
+
+
 def modelled_work(spec: TrainSpec, policy: AnyPolicy, measured: Progress) -> ModelledWork:
     """The model of a job's work under a policy, at the speed in `measured` and from where that stands."""
     checkpoints = isinstance(policy, CheckpointRestart)
@@ -123,6 +186,7 @@ def modelled_work(spec: TrainSpec, policy: AnyPolicy, measured: Progress) -> Mod
         snapshot_every=policy.interval if isinstance(policy, CheckpointRestart) else spec.snapshot_every,
         snapshot_seconds=policy.checkpoint if isinstance(policy, CheckpointRestart) else 0.0,
         workers=spec.workers.count,
+        vcpus=spec.workers.total_vcpus,
         done=measured.done,
     )
 

@@ -153,7 +153,7 @@ def estimate_of(
     steady = candidates(offers, goal, Terms.ON_DEMAND)
     spot = candidates(offers, goal, Terms.SPOT) if revocable else []
     cheap = [each for each in spot if not steady or each.unit < steady[0].unit]
-    chosen = spread([*cheap, *steady], goal.workers.count)
+    chosen = spread([*cheap, *steady], goal.workers.count, goal.vcpus)
     host = min(
         (each.price.per_hour for each in offers if not each.terms.revocable and fits(each, goal.state)),
         default=None,
@@ -178,7 +178,7 @@ def estimate_of(
             for each, count in chosen
         ),
     )
-    reliable = spread(steady, goal.workers.count)
+    reliable = spread(steady, goal.workers.count, goal.vcpus)
     if not reliable:
         return told
     dear = cost(_seconds(reliable, speed, rows), _hourly(reliable, market, now, state))

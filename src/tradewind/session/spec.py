@@ -50,12 +50,16 @@ class PolicySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: str = "cheapest_spot"
     args: dict[str, Any] = {}
+    forecast: str = "empirical"
+    """What forecasts the market for a policy that looks ahead."""
 
 
 class WorkersSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What each worker's instance must have, and how many are wanted at most."""
 
     count: int = 4
+    total_vcpus: float | None = None
+    """vCPUs of all workers together at most, for a mix of types; None for no such limit."""
     vcpus: float = 1.0
     memory_gib: float = 0.0
     gpus: float = 0.0
@@ -67,18 +71,38 @@ class WorkersSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class StateSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the instance that holds the model must have; it is one that cannot be revoked."""
+    """What the instance that keeps the model must have, one that cannot be revoked; and who serves it.
+
+    AgileML's stages, by the ratio of the workers' instances to those that keep the model.
+    """
 
     vcpus: float = 1.0
     memory_gib: float = 1.0
     instance_types: tuple[str, ...] = ()
+    shards: int = 0
+    """Pieces that can be served apart; 1 keeps it where it is, 0 goes by the model's size."""
+    stage2_above: float = 1.0
+    """The ratio above which workers' instances serve the model, and its own keeps the backup."""
+    stage3_above: float = 15.0
+    """The ratio above which no worker runs beside the backup."""
+    hysteresis: float = 0.8
+    """A stage is left only below this share of the ratio at which it begins."""
+    active_share: float = 0.5
+    """The share of the workers' instances that serve the model in stages 2 and 3."""
+    most_active: int = 32
+    """How many of them at most."""
+    workers_beside: bool = False
+    """Whether workers run on the model's own instance too, in stages 1 and 2."""
+    backup: str | None = None
+    """The address of an object store that every snapshot is copied to, in a folder named for the run."""
 
 
 class ProviderSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who rents us machines."""
 
     kind: str = "local"
-    """`local`: real processes on this machine under a recorded market. `simulated`: virtual time."""
+    """`local`: real processes on this machine under a recorded market. `simulated`: virtual time. `ray`: the
+    nodes of a Ray cluster of one's own, at `per_vcpu_hour`."""
     history: str = "demo"
     """The recorded market: a name that the package knows, or a file."""
     start: float | None = None
@@ -91,6 +115,8 @@ class ProviderSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Seconds from a bid until the instance answers; None for the provider's own."""
     cpu_shares: dict[str, float] = {}
     """The share of one local core that an instance of a type gets, by type; a type not named gets all."""
+    per_vcpu_hour: float = 0.01
+    """US dollars that a vCPU-hour of one's own cluster is reckoned at; `ray` only."""
 
 
 class TrainSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,7 +157,7 @@ _Where = Callable[[str], str]
 _SHORTHANDS = {"learner": "kind", "data": "path", "policy": "name", "provider": "kind"}
 """Tables for which a plain text will do: it is the value of this key."""
 _DURATIONS = ("snapshot_every", "provider.notice", "provider.boot")
-_PATHS = ("data.path", "data.test", "data.validation", "provider.history", "out")
+_PATHS = ("data.path", "data.test", "data.validation", "provider.history", "state.backup", "out")
 
 
 @cache
@@ -177,6 +203,9 @@ def make_spec(
     for field, value in (overrides or {}).items():
         _set(given, field, _plain(value))
     given = _spread(given)
+    if isinstance(own := given.get("provider"), dict) and own.get("kind") == "ray":
+        own.setdefault("history", "cluster")  # what is recorded has no part in it
+        own.setdefault("speed", 1.0)  # and time is the wall's
 
     def where(field: str) -> str:
         mine = any(f"{field}.".startswith(f"{each}.") or each.startswith(f"{field}.") for each in changed)
@@ -421,12 +450,26 @@ def _check_together(spec: TrainSpec, where: _Where) -> None:
             field="workers.count",
             fix="Raise parts, or ask for fewer workers.",
         )
+    if spec.state.stage3_above < spec.state.stage2_above:
+        raise Misuse(
+            f"stage 3 would begin at {spec.state.stage3_above:g}, stage 2 at {spec.state.stage2_above:g}",
+            source=where("state.stage3_above"),
+            field="state.stage3_above",
+            fix="Give a ratio that is no lower.",
+        )
     if spec.workers.gpu_kind and not spec.workers.gpus:
         raise Misuse(
             f"a kind of GPU ({spec.workers.gpu_kind}) without a number of them",
             source=where("workers.gpus"),
             field="workers.gpus",
             fix="Set workers.gpus = 1, or leave gpu_kind out.",
+        )
+    if spec.provider.kind == "ray" and not spec.runtime.startswith("ray"):
+        raise Misuse(
+            "the nodes of a Ray cluster are reached through Ray alone",
+            source=where("runtime"),
+            field="runtime",
+            fix='Set runtime = "ray", or "ray:ADDRESS" of the cluster.',
         )
     if spec.provider.kind == "simulated" and spec.runtime == "inline":
         raise Misuse(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
 import sys
 import tempfile
@@ -25,23 +26,20 @@ from tradewind.data.runs import DONE, FAILED, PAUSED, Run, RunIndex
 from tradewind.data.streamed import StreamedData
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse, TradewindError, Unaffordable
-from tradewind.market.leases import Lease
 from tradewind.market.views import View
-from tradewind.providers.interface import Provider
-from tradewind.providers.local import LocalProvider
-from tradewind.providers.simulated import SimulatedProvider
-from tradewind.runtimes.processes import ProcessRuntime
-from tradewind.session import durations
 from tradewind.session.assembly import (
     Material,
+    backup_of,
+    forecaster_of,
     goal_of,
     job_of,
-    market_of,
     material_of,
     modelled_work,
     policy_of,
+    stages_of,
 )
 from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of
+from tradewind.session.places import Places, market_for
 from tradewind.session.report.data import EstimateRow, Source
 from tradewind.session.report.page import write_page
 from tradewind.session.report.reading import JOURNAL, RunResult, Told, report_data
@@ -66,8 +64,6 @@ from tradewind.training.worker import part_of
 
 SPEC, SNAPSHOTS, MODEL, REPORT, DATA = "spec.json", "snapshots", "model", "report.html", "data.safetensors"
 """What a run's folder holds, beside its journal."""
-WARM = "tradewind.training.rehearsal"
-"""What an instance imports while it boots, so that a worker starts in milliseconds."""
 SAMPLE_EVERY = 1.0
 """Seconds of the wall's time between two samples of a run that is not simulated."""
 SOURCES = {
@@ -146,9 +142,11 @@ class Stretch:
         self.job = job_of(spec)
         self.material = material_of(spec, self.directory / "cache", self.stream)
         self._check_state()
+        self.backup = backup_of(spec.state, self.directory)
         if spec.runtime == "inline":
             return
-        self.market, begun = market_of(spec.provider)
+        self.market, begun = market_for(spec)
+        self.places = Places(spec, self.market, self.directory.absolute())
         self.start = begun if self.at is None else self.at
         if self.start >= self.market.history.end:
             raise Misuse("the recorded market ends before that", field="provider.start", fix="Begin earlier.")
@@ -160,7 +158,7 @@ class Stretch:
                     f"{spent:.2f} USD are spent of a budget of {goal.budget:.2f}: raise the budget"
                 )
             goal = msgspec.structs.replace(goal, budget=goal.budget - spent)
-        if spec.provider.kind == "local" and self.policy.name == CheckpointRestart.name:
+        if self.places.real and self.policy.name == CheckpointRestart.name:
             raise Misuse(
                 "checkpoint_restart is a baseline without servers, which is simulated only",
                 field="policy",
@@ -190,8 +188,10 @@ class Stretch:
                 check_continues(snapshot, config, train.name)
                 if folder == self.directory / SNAPSHOTS:
                     check_same_data(snapshot, train)
+                self.stages = stages_of(self.spec.state, snapshot, resumed=folder != self.base)
                 return
-        fresh_state(self.job, self.material.algorithm, train)
+        fresh = fresh_state(self.job, self.material.algorithm, train)
+        self.stages = stages_of(self.spec.state, fresh.snapshot())
 
     def run(self) -> Trained:
         """Do it; the record of runs tells how it ended, whatever happens."""
@@ -249,7 +249,7 @@ class Stretch:
     def _run_on_leases(self) -> Trained:
         assert self.record is not None and self.estimate is not None
         spec, told = self.spec, self._told()
-        real = spec.provider.kind == "local"
+        real = self.places.real
         header = header_for(
             self.policy,
             TrainingView,
@@ -286,7 +286,7 @@ class Stretch:
     async def _drive(self, sockets: Path, journal: Journal) -> controller.Result:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        real = self.spec.provider.kind == "local"
+        real = self.places.real
         with (
             _heeding_interrupts(lambda: loop.call_soon_threadsafe(stop.set))
             if real
@@ -295,82 +295,54 @@ class Stretch:
             return await controller.run(
                 self.goal,
                 self.policy,
-                self._provider(),
+                self.places.provider(),
                 self._work(sockets),
                 journal,
                 stop=stop,
                 observer=None if self.console is None else self.console.update,
                 sample_every=SAMPLE_EVERY * clock.speed() if real else None,
+                forecaster=forecaster_of(self.spec, self.policy, self.market, math.inf),
             )
-
-    def _provider(self) -> Provider:
-        if self.spec.provider.kind == "simulated":
-            return SimulatedProvider(self.market)
-        boot = f"-m tradewind.runtimes.agent --listen {{address}} --cpu-share {{cpu_share}} --warm {WARM}"
-        shares = self.spec.provider.cpu_shares
-        return LocalProvider(
-            self.market,
-            boot_command=(sys.executable, *boot.split()),
-            directory=self.directory / "logs",
-            cpu_shares=lambda kind: shares.get(kind.name, 1.0),
-        )
 
     def _work(self, sockets: Path) -> Work:
         assert self.material is not None
         job, train = self.job, self.material.train
-        if self.spec.provider.kind == "simulated":
+        if not self.places.real:
             return modelled_work(self.spec, self.policy, self.progress)
         parts = [part_of(job, train, each) for each in range(job.parts)]
         snapshots = self.directory.absolute() / SNAPSHOTS
-        address = f"ipc://{sockets / 'state'}"
-        shares = self.spec.provider.cpu_shares
-
-        def share_of(lease: Lease) -> float:
-            return shares.get(lease.instance.type.name, 1.0)
+        address = self.places.address(sockets)
 
         def rows_done(clocks: tuple[int, ...]) -> float:
             return float(sum(part.rows_before(done) for part, done in zip(parts, clocks, strict=True)))
 
+        runtime = self.places.runtime()
         return ProcessWork(
             job,
-            ProcessRuntime(self.directory / "logs"),
-            ServedState(address, snapshots),
+            runtime,
+            ServedState(address, snapshots, self.backup),
             address=address,
             arguments={
                 "cache": str(self.directory.absolute() / "cache"),
                 "snapshots": str(snapshots),
+                "backup": self.backup,
                 "base": None if self.base is None else str(self.base.absolute()),
             },
             total=self.progress.total,
             rows_done=rows_done,
-            speeds=share_of,
+            speeds=self.places.speed_of,
             rate=self.progress.rate,
             startup=self.progress.startup,
             snapshot_every=self.spec.snapshot_every,
+            stages=self.stages,
+            answers=runtime.status,
         )
 
     # what is told
 
     def _told(self) -> Told:
         spec = self.spec
-        shared = ("the prices and their moments are recorded ones, and so are the capacity and its losses",)
-        market = f"the market is {spec.provider.history}, from {clock.iso(self.start)}"
-        real: tuple[str, ...] = ()
-        simulated: tuple[str, ...]
-        if spec.provider.kind == "local":
-            notice = durations.text(self.market.notice)
-            real = (
-                "the workers and the state's server were processes of this machine, and learned",
-                f"a notice was SIGTERM {notice} of market time ahead, a revocation SIGKILL",
-            )
-            simulated = (
-                f"{market}, at {spec.provider.speed:g} market seconds to one of the wall's",
-                "instances were shares of this machine's cores",
-                "dollars are those of the recorded market; nobody was paid",
-                *shared,
-            )
-        else:
-            simulated = (market, *shared)
+        real, simulated = self.places.told(self.start)
         return Told(
             title=spec.name,
             facts=(("learner", spec.learner.kind), ("data", spec.data.path)),

@@ -19,8 +19,9 @@ from tradewind.data.stored import StoredData
 from tradewind.data.streamed import StreamedData
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse
-from tradewind.session.assembly import goal_of, job_of, market_of, material_of, policy_of
+from tradewind.session.assembly import goal_of, job_of, material_of, policy_of
 from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of
+from tradewind.session.places import market_for
 from tradewind.session.report.reading import JOURNAL
 from tradewind.session.spec import TrainSpec, make_spec, spec_bytes, spec_from
 from tradewind.session.stretch import DATA, SNAPSHOTS, SPEC, Observer, Stretch, Trained
@@ -111,7 +112,7 @@ def estimate(spec: TrainSpec) -> Estimate:
     policy_of(spec)
     with tempfile.TemporaryDirectory(prefix="tw-") as cache:
         job, material = job_of(spec), material_of(spec, Path(cache))
-        market, start = market_of(spec.provider)
+        market, start = market_for(spec)
         speed = speed_of(spec, measure(job, material.algorithm, material.train, spec.workers.count))
         return estimated(spec, market, goal_of(spec, start), start, speed, rows_of(job, material.train))
 
@@ -129,6 +130,16 @@ def simulated(**settings: Any) -> dict[str, Any]:
 def processes() -> str:
     """The runtime that runs each worker in a process on its lease."""
     return "processes"
+
+
+def ray(cluster: str = "auto") -> str:
+    """The runtime that runs each worker on a node of the Ray cluster at that address."""
+    return f"ray:{cluster}"
+
+
+def ray_nodes(**settings: Any) -> dict[str, Any]:
+    """The provider whose leases are a Ray cluster's nodes; `settings` are `ProviderSpec`'s."""
+    return {"kind": "ray", **settings}
 
 
 def inline() -> str:

@@ -11,7 +11,7 @@ from tradewind.data.durable_files import write_durably
 from tradewind.errors import Misuse
 from tradewind.session import durations
 from tradewind.session.report import pictures
-from tradewind.session.report.data import ReportData
+from tradewind.session.report.data import ReportData, Source
 
 _CSS = """
 :root{--ink:#111827;--soft:#4b5563;--faint:#6b7280;--line:#e5e7eb;--wash:#f8fafc;--good:#00714f;--bad:#b91c1c}
@@ -52,30 +52,43 @@ _NOTHING_FROM_OUTSIDE = "default-src 'none'; style-src 'unsafe-inline'"
 
 def page(data: ReportData) -> str:
     """The whole page as text."""
-    title = html.escape(data.title)
     parts = [
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_OUTSIDE}">'
-        f"<style>{_CSS}</style></head><body><main>",
-        f"<h1>{title}</h1>{_subtitle(data)}{_cards(data)}",
+        f"{_subtitle(data)}{_cards(data)}",
         _comparison(data),
         _pictures(data),
         _estimates(data),
         _leases(data),
         _decisions(data),
         _notes(data),
-        _honesty(data),
-        f"<footer>Made by Tradewind {html.escape(data.version)} from the run's journal alone.</footer>",
-        "</main></body></html>\n",
+        honesty(data.real, data.simulated, data.sources),
     ]
-    return "".join(parts)
+    return document(data.title, parts, f"Made by Tradewind {data.version} from the run's journal alone.")
+
+
+def document(title: str, parts: Iterable[str], footer: str) -> str:
+    """A page of its own: a title and a footer, which are text, about parts, which are HTML."""
+    told = html.escape(title)
+    return "".join(
+        [
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{told}</title>'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_OUTSIDE}">'
+            f"<style>{_CSS}</style></head><body><main><h1>{told}</h1>",
+            *parts,
+            f"<footer>{html.escape(footer)}</footer></main></body></html>\n",
+        ]
+    )
 
 
 def write_page(data: ReportData, path: Path) -> None:
     """Write the page to `path`, whole or not at all; Misuse if that is no place for a file."""
+    write_document(page(data), path)
+
+
+def write_document(text: str, path: Path) -> None:
+    """Write a page that is made to `path`, whole or not at all; Misuse if that is no place for a file."""
     try:
-        write_durably(path, page(data).encode())
+        write_durably(path, text.encode())
     except OSError as problem:
         raise Misuse(
             f"cannot be written: {problem.strerror}", source=str(path), fix="Name another file."
@@ -89,13 +102,14 @@ def dollars(amount: float | None) -> str:
     return f"${amount:,.2f}" if abs(amount) >= 0.1 or amount == 0 else f"${amount:.4f}"
 
 
-def _moment(moment: float) -> str:
+def moment_text(moment: float) -> str:
+    """A moment as a table shows it, UTC."""
     return clock.iso(moment).replace("T", " ").removesuffix("Z")
 
 
 def _subtitle(data: ReportData) -> str:
     told = [f"policy {data.policy}" if data.policy else "", data.outcome, data.reason]
-    when = f"{_moment(data.started)} to {_moment(data.ended)}, market time (UTC)"
+    when = f"{moment_text(data.started)} to {moment_text(data.ended)}, market time (UTC)"
     line = html.escape(" · ".join(part for part in told if part))
     return f'<p class="soft">{line}<br><span class="small">{when}</span></p>'
 
@@ -117,16 +131,21 @@ def _cards(data: ReportData) -> str:
     )
     if data.quality is not None:
         cards.append((data.quality_name or "quality", f"{data.quality:.4f}", ""))
+    facts = (
+        table((), [[html.escape(name), html.escape(value)] for name, value in data.facts])
+        if data.facts
+        else ""
+    )
+    return cards_of(cards) + facts
+
+
+def cards_of(cards: Iterable[tuple[str, str, str]]) -> str:
+    """Figures in boxes: each its name, its value, and `good`, `bad` or nothing."""
     shown = "".join(
         f'<div class="card {kind}"><b>{html.escape(value)}</b><span>{html.escape(name)}</span></div>'
         for name, value, kind in cards
     )
-    facts = (
-        _table((), [[html.escape(name), html.escape(value)] for name, value in data.facts])
-        if data.facts
-        else ""
-    )
-    return f'<div class="cards">{shown}</div>{facts}'
+    return f'<div class="cards">{shown}</div>'
 
 
 def _comparison(data: ReportData) -> str:
@@ -144,7 +163,7 @@ def _comparison(data: ReportData) -> str:
         for row in data.comparison
     ]
     heads = ("policy", "cost", "market time", "revocations", data.quality_name or "quality", "how")
-    return "<h2>Beside the other policies</h2>" + _table(heads, rows, numbers=(1, 2, 3, 4))
+    return "<h2>Beside the other policies</h2>" + table(heads, rows, numbers=(1, 2, 3, 4))
 
 
 def _pictures(data: ReportData) -> str:
@@ -195,7 +214,7 @@ def _estimates(data: ReportData) -> str:
             ]
         )
     heads = ("", "interval before the start", "expected", "actual", "")
-    return "<h2>Estimate against actual</h2>" + _table(heads, rows, numbers=(1, 2, 3))
+    return "<h2>Estimate against actual</h2>" + table(heads, rows, numbers=(1, 2, 3))
 
 
 def _leases(data: ReportData) -> str:
@@ -207,7 +226,7 @@ def _leases(data: ReportData) -> str:
             html.escape(lease.pool),
             html.escape(lease.terms.replace("_", " ")),
             html.escape(lease.purpose),
-            _moment(lease.started),
+            moment_text(lease.started),
             durations.text((data.ended if lease.ended is None else lease.ended) - lease.started),
             html.escape(lease.ending or "held"),
             "" if lease.cost is None else dollars(lease.cost),
@@ -217,7 +236,7 @@ def _leases(data: ReportData) -> str:
     heads = ("lease", "pool", "terms", "for", "from", "held", "ended", "cost")
     return (
         f'<h2>Leases ({len(rows):,})</h2><div class="scroll">'
-        + _table(heads, rows, numbers=(5, 7), times=(4,))
+        + table(heads, rows, numbers=(5, 7), times=(4,))
         + "</div>"
     )
 
@@ -225,7 +244,7 @@ def _leases(data: ReportData) -> str:
 def _decisions(data: ReportData) -> str:
     rows = [
         [
-            _moment(row.at),
+            moment_text(row.at),
             html.escape(row.reason),
             "<br>".join(html.escape(action) for action in row.actions),
             html.escape(row.outcome),
@@ -235,7 +254,7 @@ def _decisions(data: ReportData) -> str:
     heads = ("moment", "reason", "actions", "outcome")
     return (
         f'<h2>Every decision ({len(rows):,})</h2><div class="scroll">'
-        + _table(heads, rows, times=(0,))
+        + table(heads, rows, times=(0,))
         + "</div>"
     )
 
@@ -247,23 +266,23 @@ def _notes(data: ReportData) -> str:
     return f'<h2>Notes</h2><div class="scroll"><ul>{items}</ul></div>'
 
 
-def _honesty(data: ReportData) -> str:
+def honesty(real: Sequence[str], simulated: Sequence[str], sources: Sequence[Source]) -> str:
+    """What was real and what was not, a sentence each, and where the data comes from."""
     parts = ["<h2>What was real, what was not</h2>"]
-    for head, sentences in (("Real", data.real), ("Simulated or modelled", data.simulated)):
+    for head, sentences in (("Real", real), ("Simulated or modelled", simulated)):
         if sentences:
             parts.append(f"<p><b>{head}</b></p><ul>")
             parts += [f"<li>{html.escape(sentence)}</li>" for sentence in sentences]
             parts.append("</ul>")
-    if data.sources:
+    if sources:
         rows = [
-            [html.escape(each.what), html.escape(each.origin), html.escape(each.licence)]
-            for each in data.sources
+            [html.escape(each.what), html.escape(each.origin), html.escape(each.licence)] for each in sources
         ]
-        parts.append(_table(("data", "from", "licence"), rows))
+        parts.append(table(("data", "from", "licence"), rows))
     return "".join(parts)
 
 
-def _table(
+def table(
     heads: Sequence[str],
     rows: Iterable[Sequence[str]],
     *,

@@ -1,4 +1,4 @@
-"""Pictures of runs and of prices: small SVG whose text is text, the same bytes for the same data."""
+"""Pictures of runs, comparisons and prices: small SVG whose text is text, equal bytes for equal data."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ from numpy.typing import NDArray
 from tradewind.control.records import Sample
 from tradewind.data.durable_files import replacing
 from tradewind.errors import Misuse
+from tradewind.session.report.comparison_data import BOUNDS, DONE, Held, Lane, Timeline, Trial
 from tradewind.session.report.data import LeaseBar, PriceLine
 
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A51A3", "#666666")
 """Okabe and Ito's, which the colour-blind can tell apart."""
 _TERMS = {"spot": "#56B4E9", "on_demand": "#B0B7C3", "reserved": "#E69F00"}
+_ON_DEMAND = "#B0B7C3"
+_LOG_FROM = 10.0
+"""The greatest over the least of the amounts drawn, from which on their axis is logarithmic."""
 _MOST_POINTS = 1500
 """Points kept of a line: more than a screen has columns."""
 _STYLE: dict[Any, Any] = {
@@ -92,6 +96,188 @@ def curves(samples: Sequence[Sample], start: float) -> str:
         if right.lines:
             right.legend(loc="upper right")
         return _inline(figure, "curves")
+
+
+def scatter(trials: Sequence[Trial], policies: Sequence[str], deadline: float | None) -> str:
+    """An SVG: cost against completion time, a point for each policy and start that the work was done from.
+
+    `deadline` is in seconds from the start. The clairvoyant's points are crosses; large marks are means.
+    """
+    done = [each for each in trials if each.outcome == DONE]
+    longest = max([deadline or 0.0, *(each.seconds for each in done)], default=0.0)
+    unit, per = ("minutes", 60.0) if longest < 3 * 3600 else ("hours", 3600.0)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for name, color in _colours(policies).items():
+            mine = [each for each in done if each.policy == name]
+            if not mine:
+                continue
+            seconds, costs = [each.seconds / per for each in mine], [each.cost for each in mine]
+            least = name in BOUNDS
+            axes.scatter(
+                seconds,
+                costs,
+                s=14,
+                marker="x" if least else "o",
+                color=color,
+                alpha=0.55,
+                linewidths=0.9 if least else 0,
+                label=BOUNDS.get(name, name),
+            )
+            axes.scatter(
+                [float(np.mean(seconds))],
+                [float(np.mean(costs))],
+                s=95,
+                marker="X" if least else "o",
+                color=color,
+                edgecolors="white",
+                linewidths=1.2,
+                zorder=4,
+            )
+        if deadline is not None:
+            axes.axvline(deadline / per, color="#B91C1C", linestyle=(0, (5, 3)), linewidth=1.1)
+            axes.annotate(
+                "deadline",
+                (deadline / per, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(4, -10),
+                textcoords="offset points",
+                fontsize=8,
+                color="#B91C1C",
+            )
+        _money_axis(axes, [each.cost for each in done])
+        axes.set_xlim(left=0)
+        axes.set_xlabel(f"market time until the work was done, {unit}")
+        axes.set_ylabel("US dollars")
+        if done:
+            figure.legend(loc="outside upper center", ncols=4)
+        return _inline(figure, "scatter")
+
+
+def lanes(told: Timeline) -> str:
+    """An SVG: a lane for each policy, in it the vCPUs that it held, by pool; above them the pools' prices."""
+    pools = sorted({each.pool for lane in told.lanes for each in lane.held if each.terms == "spot"})
+    colours = {pool: _PALETTE[index % len(_PALETTE)] for index, pool in enumerate(pools)}
+    sizes = {each.pool: each.vcpus for lane in told.lanes for each in lane.held}
+    most = max([1.0, *(float(_stacked(lane.held)[1].sum(axis=0).max(initial=0.0)) for lane in told.lanes)])
+    with matplotlib.rc_context(_STYLE):
+        rows = len(told.lanes)
+        above = 1 if told.prices else 0
+        figure = Figure(figsize=(9.6, 0.9 + 2.0 * above + 0.85 * rows), layout="constrained")
+        drawn = figure.subplots(
+            rows + above, 1, sharex=True, squeeze=False, height_ratios=[2.2] * above + [1.0] * rows
+        )[:, 0]
+        for line in told.prices:
+            values = np.array(line.prices, float)
+            keep = _kept(values)
+            times = np.array(line.times, float)[keep]
+            drawn[0].step(
+                np.append(times, told.end) / 86400,
+                np.append(values[keep], values[-1:]) / max(sizes.get(line.pool, 1.0), 1e-9),
+                where="post",
+                color=colours.get(line.pool, _ON_DEMAND),
+                linewidth=1.3,
+            )
+        if told.prices:
+            drawn[0].set_ylabel("US dollars\nan hour and vCPU")
+            _money_axis(drawn[0], [value for line in drawn[0].lines for value in line.get_ydata()])
+        labelled: set[str] = set()
+        for axes, lane in zip(drawn[above:], told.lanes, strict=True):
+            _lane(axes, lane, colours, labelled)
+            axes.set_ylim(0, 1.18 * most)
+            if told.deadline is not None:
+                axes.axvline(_day(told.deadline), color="#B91C1C", linestyle=(0, (5, 3)), linewidth=1.0)
+        last = max(told.end, told.deadline or 0.0)
+        drawn[-1].set_xlim(_day(told.start), _day(last + 0.02 * (last - told.start)))
+        _time_axis(drawn[-1])
+        handles: dict[str, Any] = {}
+        for axes in drawn:
+            handles |= {
+                label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+            }
+        if handles:
+            figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+        return _inline(figure, "lanes")
+
+
+def _lane(axes: Axes, lane: Lane, colours: dict[str, str], labelled: set[str]) -> None:
+    """One policy's leases as areas, one on the other, and a cross where some were taken away."""
+    names, heights, moments = _stacked(lane.held)
+    if len(moments):
+        floor = np.zeros(len(moments))
+        for name, height in zip(names, heights, strict=True):
+            axes.fill_between(
+                moments / 86400,
+                floor,
+                floor + height,
+                step="post",
+                color=colours.get(name, _ON_DEMAND if name == "on demand" else "#6B7280"),
+                linewidth=0,
+                label=None if name in labelled else name if name not in colours else f"{name}, spot",
+            )
+            labelled.add(name)
+            floor = floor + height
+        lost = sorted({each.ended for each in lane.held if each.ending in ("revoked", "failed")})
+        if lost:
+            just_before = np.searchsorted(moments, lost) - 1
+            axes.plot(
+                np.array(lost) / 86400,
+                floor[np.maximum(just_before, 0)],
+                marker="X",
+                color="#B91C1C",
+                markersize=5,
+                linestyle="none",
+                clip_on=False,
+                label=None if "revoked" in labelled else "revoked",
+            )
+            labelled.add("revoked")
+        axes.axvline(_day(lane.ended), color="#374151", linewidth=0.8)
+    paid = f"${lane.cost:,.2f}" if lane.cost >= 0.1 else f"${lane.cost:.4f}"
+    told = f"{lane.policy}: {paid}" + ("" if lane.outcome == DONE else f", {lane.outcome}")
+    axes.set_title(told, loc="left", fontsize=8.5, pad=2, color="#374151")
+    axes.set_ylabel("vCPUs")
+    axes.grid(visible=False, axis="x")
+
+
+def _stacked(held: Sequence[Held]) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
+    """What is held, by name: the vCPUs [name][moment] from each of the moments on, the last being none."""
+    names: dict[str, int] = {}
+    for each in held:
+        names.setdefault(_named(each), len(names))
+    moments = np.array(sorted({at for each in held for at in (each.started, each.ended)}))
+    heights = np.zeros((len(names), len(moments)))
+    for each in held:
+        first, last = np.searchsorted(moments, (each.started, each.ended))
+        heights[names[_named(each)], first:last] += each.count * each.vcpus
+    return list(names), heights, moments
+
+
+def _named(held: Held) -> str:
+    if held.purpose == "state":
+        return "holds the model"
+    return held.pool if held.terms == "spot" else held.terms.replace("_", " ")
+
+
+def _money_axis(axes: Axes, amounts: Sequence[float]) -> None:
+    """From nothing upwards; logarithmic where the amounts are far apart."""
+    above = [amount for amount in amounts if amount > 0]
+    if not above or max(above) <= _LOG_FROM * min(above):
+        axes.set_ylim(bottom=0)
+        return
+    axes.set_yscale("log")
+    tens = range(int(np.floor(np.log10(min(above)))), int(np.ceil(np.log10(max(above)))) + 1)
+    ticks = [step * 10.0**ten for ten in tens for step in ((1, 2, 5) if len(tens) < 5 else (1,))]
+    axes.set_yticks([tick for tick in ticks if min(above) / 2 <= tick <= max(above) * 2])
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+
+
+def _colours(policies: Sequence[str]) -> dict[str, str]:
+    """A colour for each policy; bounds are dark and on demand is grey."""
+    free = iter(_PALETTE * len(policies))
+    fixed = {"on_demand": "#8A94A3", **dict(zip(BOUNDS, ("#111827", "#6B7280"), strict=True))}
+    return {name: fixed[name] if name in fixed else next(free) for name in policies}
 
 
 def price_picture(prices: Sequence[PriceLine], start: float, end: float, path: Path) -> None:

@@ -90,7 +90,7 @@ def report_data(path: str | Path, known: Mapping[str, type] | None = None) -> Re
 
 def _told(reading: Reading, path: Path) -> ReportData:
     header, invoice = reading.header, reading.invoice()
-    stretches = _Stretches(reading)
+    stretches = Stretches(reading)
     samples, before = stretches.samples(reading.samples())
     details = msgspec.convert(
         {name: value for name, value in header.details.items() if name in Told.__struct_fields__}, Told
@@ -159,7 +159,7 @@ def _facts(header: Header, decisions: int, last: Sample | None, digest: str) -> 
     return tuple((name, value) for name, value in facts if value)
 
 
-class _Stretches:
+class Stretches:
     """The stretches of a run: it began, and was resumed some times.
 
     A journal that was opened again only to note something has a stretch without a decision; it is none.
@@ -181,17 +181,30 @@ class _Stretches:
         """The stretch of a piece of news; one at the very moment of a resumption is the earlier one's."""
         return max(bisect.bisect_left(self._starts, moment) - 1, 0)
 
-    def samples(self, recorded: Sequence[Sample]) -> tuple[tuple[Sample, ...], float]:
-        """The samples with their money added up over the stretches, and what was spent before the last."""
-        told: list[Sample] = []
-        before, stretch = 0.0, 0
+    def begun_by(self, moment: float) -> int:
+        """The stretch of a charge from `moment` on; at the moment of a resumption the later one."""
+        return max(bisect.bisect_right(self._starts, moment) - 1, 0)
+
+    def owners(self, recorded: Sequence[Sample]) -> list[int]:
+        """The stretch of each sample."""
+        owners: list[int] = []
+        stretch = 0
         for index, sample in enumerate(recorded):
             while stretch < self.last and (
                 sample.moment > self._starts[stretch + 1]
                 or (sample.moment == self._starts[stretch + 1] and sample.spent == 0 and index)
             ):
                 stretch += 1
-                before = told[-1].spent if told else 0.0
+            owners.append(stretch)
+        return owners
+
+    def samples(self, recorded: Sequence[Sample]) -> tuple[tuple[Sample, ...], float]:
+        """The samples with their money added up over the stretches, and what was spent before the last."""
+        told: list[Sample] = []
+        before, stretch = 0.0, 0
+        for sample, owner in zip(recorded, self.owners(recorded), strict=True):
+            if owner > stretch:
+                stretch, before = owner, told[-1].spent if told else 0.0
             told.append(msgspec.structs.replace(sample, spent=before + sample.spent))
         return tuple(told), before
 
@@ -206,7 +219,7 @@ class _Line:
 
 
 def _walk(
-    entries: Iterable[Entry], stretches: _Stretches
+    entries: Iterable[Entry], stretches: Stretches
 ) -> tuple[list[DecisionRow], _Leases, dict[str, _Line]]:
     """The decisions, the leases that they brought, and the prices that they saw."""
     decisions: list[DecisionRow] = []

@@ -1,0 +1,41 @@
+"""Where runs take place; Ray's part is in the journeys on a real cluster."""
+
+from small_specs import spec_of, write_files
+
+from tradewind.providers.local import LocalProvider
+from tradewind.providers.simulated import SimulatedProvider
+from tradewind.runtimes.processes import ProcessRuntime
+from tradewind.session.places import Places, cluster_of, market_for
+
+
+def places(folder, **changes):
+    write_files(folder)
+    spec = spec_of(folder, **changes)
+    market, start = market_for(spec)
+    return Places(spec, market, folder), start
+
+
+def test_the_cluster_is_named_by_the_runtime(tmp_path):
+    assert cluster_of(spec_of(tmp_path)) is None
+    assert cluster_of(spec_of(tmp_path, runtime="ray")) == "auto"
+    assert cluster_of(spec_of(tmp_path, runtime="ray:10.0.0.1:6379")) == "10.0.0.1:6379"
+
+
+def test_a_local_run_is_of_processes_of_this_machine(tmp_path):
+    found, start = places(tmp_path)
+    assert found.real
+    assert isinstance(found.provider(), LocalProvider)
+    assert isinstance(found.runtime(), ProcessRuntime)
+    assert found.address(tmp_path) == f"ipc://{tmp_path / 'state'}"
+    real, simulated = found.told(start)
+    assert "processes of this machine" in real[0]
+    assert any("nobody was paid" in each for each in simulated)
+
+
+def test_a_simulated_run_has_nothing_real(tmp_path):
+    found, start = places(tmp_path, provider={"kind": "simulated", "history": str(tmp_path / "prices.csv")})
+    assert not found.real
+    assert isinstance(found.provider(), SimulatedProvider)
+    real, simulated = found.told(start)
+    assert real == ()
+    assert "2020-02-01" in simulated[0]
