@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import msgspec
 from msgspec import Struct
 
 from tradewind.estimates.outlook import Outlook
@@ -57,6 +58,9 @@ class Situation:
         patience: float,
     ) -> None:
         self.view, self.outlook, self.reserve = view, outlook, reserve
+        self._lives: dict[tuple[Pool, float], Survival | None] = {}
+        self._paid: dict[_Kin, float] = {}
+        self._renewed: dict[_Kin, Way | None] = {}
         self.now = view.market.now
         self.startup = view.progress.startup
         progress = view.progress
@@ -120,7 +124,7 @@ class Situation:
             for bid in self._bids(price, limit):
                 if (math.inf if bid is None else bid) <= self.doomed.get(each.offer.pool, -math.inf):
                     continue
-                life = survival(self.outlook, each.offer.pool, math.inf if bid is None else bid - price)
+                life = self._life(each.offer.pool, math.inf if bid is None else bid - price)
                 if life is not None:
                     found.append(self._way(each, bid, life))
         found += [self._way(each, None, CERTAIN) for each in self.steady]
@@ -137,22 +141,31 @@ class Situation:
 
     def renewal(self, lease: Lease) -> Way | None:
         """What is expected of a lease that may go on; None where nothing is known of its pool."""
-        spot = lease.terms is Terms.SPOT
+        kin = _kin(lease)
+        if kin not in self._renewed:
+            self._renewed[kin] = self._renewal(lease)
+        way = self._renewed[kin]
+        return None if way is None else msgspec.structs.replace(way, lease=lease)
+
+    def _renewal(self, lease: Lease) -> Way | None:
         price = self.prices.get((lease.pool, lease.terms))
-        if price is None:
-            return None
-        life: Survival | None = CERTAIN
-        if spot:
-            bid = math.inf if lease.limit is None else lease.limit
-            life = survival(self.outlook, lease.pool, bid - price)
-        if life is None:
+        life = CERTAIN if price is None or lease.terms is not Terms.SPOT else self._life_of(lease, price)
+        if price is None or life is None:
             return None
         tariff = self.tariffs[lease.terms]
         starting = max(0.0, lease.started + self.startup - self.now)
-        # What it has lived through is taken to tell nothing of what comes, but for the first hour's refund.
+        # What it has lived through is taken to tell nothing of what comes.
         expected = prospect(price, life, tariff, startup=starting, held_for=self._span(tariff))
         vcpus = self.vcpus(lease)
-        return Way(expected.unit / vcpus, vcpus, expected, spot, lease=lease)
+        return Way(expected.unit / vcpus, vcpus, expected, lease.terms is Terms.SPOT)
+
+    def _life_of(self, lease: Lease, price: float) -> Survival | None:
+        return self._life(lease.pool, math.inf if lease.limit is None else lease.limit - price)
+
+    def _life(self, pool: Pool, delta: float) -> Survival | None:
+        if (pool, delta) not in self._lives:
+            self._lives[pool, delta] = survival(self.outlook, pool, delta)
+        return self._lives[pool, delta]
 
     def _span(self, tariff: Tariff) -> float:
         """For how many seconds a lease is reckoned: what is left for it, in whole units, an hour at least."""
@@ -196,14 +209,25 @@ class Situation:
 
     def paid_work(self, lease: Lease) -> float:
         """vCPU-hours that a lease is expected to do up to the end of its paid hour."""
+        kin = _kin(lease)
+        if kin not in self._paid:
+            self._paid[kin] = self._paid_work(lease)
+        return self._paid[kin]
+
+    def _paid_work(self, lease: Lease) -> float:
         until = min(self.paid_until(lease), self.end) - self.now
         starting = max(0.0, lease.started + self.startup - self.now)
         if until <= starting:
             return 0.0
         life: Survival | None = CERTAIN
         if lease.terms is Terms.SPOT:
-            price = self.prices.get((lease.pool, lease.terms), 0.0)
-            bid = math.inf if lease.limit is None else lease.limit
-            life = survival(self.outlook, lease.pool, bid - price)
-        alive = (life or CERTAIN).seconds(starting, until)
-        return self.vcpus(lease) * alive / HOUR
+            life = self._life_of(lease, self.prices.get((lease.pool, lease.terms), 0.0))
+        return self.vcpus(lease) * (life or CERTAIN).seconds(starting, until) / HOUR
+
+
+_Kin = tuple[Pool, Terms, float | None, float, str]
+
+
+def _kin(lease: Lease) -> _Kin:
+    """Equal for leases of one bid, of which a job holds hundreds: what is expected of them is equal too."""
+    return lease.pool, lease.terms, lease.limit, lease.started, lease.instance.type.name

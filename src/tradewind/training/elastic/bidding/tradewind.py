@@ -115,7 +115,7 @@ class Tradewind:
 
 
 class _Deciding:
-    """One decision: what the job looks like is in `now`, a `Situation`."""
+    """One decision: what there is to reckon with is in `job`, a `Situation`."""
 
     def __init__(self, policy: Tradewind, view: TrainingView, outlook: Outlook, memory: Plan) -> None:
         self.policy, self.view, self.outlook, self.memory = policy, view, outlook, memory
@@ -126,8 +126,10 @@ class _Deciding:
 
     def decide(self) -> tuple[Decision, Plan]:
         """The decision and what to remember."""
-        paid = [lease for lease in self.job.held if self.job.paid_until(lease) - self.now > _LEAD + 1e-3]
-        open_ended = [lease for lease in self.job.held if lease not in paid]
+        paid: list[Lease] = []
+        open_ended: list[Lease] = []
+        for lease in self.job.held:
+            (paid if self.job.paid_until(lease) - self.now > _LEAD + 1e-3 else open_ended).append(lease)
         need = self.job.hours - sum(self.job.paid_work(lease) for lease in paid)
         free = self.job.cap - sum(self.job.vcpus(lease) for lease in paid)
         actions, words = offered.hold_state(self.view)
@@ -145,7 +147,8 @@ class _Deciding:
                 bid = Bid(way.offer.pool, way.offer.terms, count, way.limit, WORK)
                 actions.append(Take(bid))
         actions += offered.release(surplus)
-        staying = [lease for lease in self.job.held if lease not in surplus]
+        going = {lease.id for lease in surplus}
+        staying = [lease for lease in self.job.held if lease.id not in going]
         return self._decision(actions, f"{words} {reason}".strip(), staying, bool(chosen)), plan
 
     def _plan(self, chain: Chain | None, chained: float) -> Plan:
@@ -273,7 +276,8 @@ class _Deciding:
             count -= number
             if self.job.hourly(way):
                 need -= number * work
-        surplus = [lease for lease in open_ended if lease not in kept]
+        stays = {lease.id for lease in kept}
+        surplus = [lease for lease in open_ended if lease.id not in stays]
         surplus = self._may_go(surplus, kept, chosen)
         return chosen, surplus, self._words(chosen, kept, surplus, wishes.price)
 
