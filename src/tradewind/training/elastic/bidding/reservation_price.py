@@ -90,24 +90,33 @@ class Worth:
         return max(0.0, (wait - run) * 3600 / max(1.0, min(step, left - slack)))
 
     def choose(self, left: float, slack: float, level: int, held: int) -> int:
-        """What to hold next: the least expected cost of a step and of all after it; spot on a tie."""
+        """What to hold next: the least expected cost of a step and of all after it; spot on a tie.
+
+        Where nothing can be in time any more it runs all the same: late is better than later.
+        """
         chain, step = self.chain, min(self._step, max(left, 1.0))
-        startup = chain.startup / 3600
-        hours = max(0.0, min(step, left - slack)) / 3600  # no more than the work that is left
-        # The grid is coarse beside a tie, and early is done: waiting must save something.
-        saves = _LEAST * min(chain.costs[level], chain.steady) * hours
-        saves += chain.standing * (step / 3600 - hours)
-        found = [(self._ahead(left - step, slack - step, level, IDLE) + saves, 2, IDLE)]
+        startup, work = chain.startup / 3600, left - slack
+        found: list[tuple[float, int, int]] = []
         if chain.costs[level] < LATE:
             lost = chain.losses * startup * step + (chain.startup if held == IDLE else 0.0)
+            hours = max(0.0, min(step, work + lost)) / 3600  # no longer than what is left takes
             extra = chain.steady * startup if held == STEADY else 0.0
             after = self._ahead(left - step, slack - lost, level, SPOT)
-            found.append((chain.costs[level] * hours + extra + after, 0, SPOT))
+            found.append(((chain.costs[level] + chain.standing) * hours + extra + after, 0, SPOT))
         if chain.steady < LATE:
             lost = chain.startup if held == IDLE else 0.0
+            hours = max(0.0, min(step, work + lost)) / 3600
             extra = chain.costs[level] * startup if held == SPOT and chain.costs[level] < LATE else 0.0
             after = self._ahead(left - step, slack - lost, level, STEADY)
-            found.append((chain.steady * hours + extra + after, 1, STEADY))
+            found.append(((chain.steady + chain.standing) * hours + extra + after, 1, STEADY))
+        if found and min(found)[0] >= LATE and self.value(left, slack, level, held) >= LATE:
+            return found[0][2]
+        if level == 0 and held == IDLE and chain.costs[0] < LATE:
+            return min(found)[2]  # it will not be cheaper than this
+        # The grid is coarse beside a tie, and early is done: waiting must save something.
+        saves = _LEAST * min(chain.costs[level], chain.steady) * step / 3600
+        waits = self._ahead(left - step, slack - step, level, IDLE) + chain.standing * step / 3600
+        found.append((waits + saves, 2, IDLE))
         return min(found)[2]
 
     def _ahead(self, left: float, slack: float, level: int, held: int) -> float:
@@ -194,7 +203,6 @@ def _solve(  # type: ignore[no-untyped-def]
             work = left - slack
             if work <= 1e-12:
                 continue
-            part = min(1.0, work / step)
             for level in range(levels):
                 waits = standing * step + _at(grid, ahead[IDLE, level], slack - step, left - step)
                 for held in range(3):
@@ -206,8 +214,8 @@ def _solve(  # type: ignore[no-untyped-def]
                             lost += startup
                         elif held == STEADY:
                             extra = steady * startup  # it goes on until the other has started up
-                        run = (costs[level] + standing) * step * part + extra
-                        if work > step:
+                        run = (costs[level] + standing) * min(step, work + lost) + extra
+                        if work + lost > step:
                             run += _at(grid, ahead[SPOT, level], slack - lost, left - step)
                         elif slack < lost:
                             run += LATE * (1.0 + lost - slack)
@@ -217,8 +225,8 @@ def _solve(  # type: ignore[no-untyped-def]
                         extra = 0.0
                         if held == SPOT and costs[level] < LATE:
                             extra = costs[level] * startup
-                        run = (steady + standing) * step * part + extra
-                        if work > step:
+                        run = (steady + standing) * min(step, work + lost) + extra
+                        if work + lost > step:
                             run += _at(grid, ahead[STEADY, level], slack - lost, left - step)
                         elif slack < lost:
                             run += LATE * (1.0 + lost - slack)

@@ -32,6 +32,8 @@ class Way(Struct, frozen=True):
     unit: float
     """US dollars for an hour of one vCPU's work."""
     vcpus: float
+    price: float
+    """US dollars an hour of the instance."""
     prospect: Prospect
     spot: bool
     offer: Offer | None = None
@@ -134,10 +136,9 @@ class Situation:
     def _way(self, each: Candidate, limit: float | None, life: Survival) -> Way:
         terms = each.offer.terms
         tariff = self.tariffs[terms]
-        expected = prospect(
-            each.offer.price.per_hour, life, tariff, startup=self.startup, held_for=self._span(tariff)
-        )
-        return Way(expected.unit / each.vcpus, each.vcpus, expected, terms is Terms.SPOT, each.offer, limit)
+        price, spot = each.offer.price.per_hour, terms is Terms.SPOT
+        expected = prospect(price, life, tariff, startup=self.startup, held_for=self._span(tariff))
+        return Way(expected.unit / each.vcpus, each.vcpus, price, expected, spot, each.offer, limit)
 
     def renewal(self, lease: Lease) -> Way | None:
         """What is expected of a lease that may go on; None where nothing is known of its pool."""
@@ -157,7 +158,7 @@ class Situation:
         # What it has lived through is taken to tell nothing of what comes.
         expected = prospect(price, life, tariff, startup=starting, held_for=self._span(tariff))
         vcpus = self.vcpus(lease)
-        return Way(expected.unit / vcpus, vcpus, expected, lease.terms is Terms.SPOT)
+        return Way(expected.unit / vcpus, vcpus, price, expected, lease.terms is Terms.SPOT)
 
     def _life_of(self, lease: Lease, price: float) -> Survival | None:
         return self._life(lease.pool, math.inf if lease.limit is None else lease.limit - price)
@@ -170,9 +171,11 @@ class Situation:
     def _span(self, tariff: Tariff) -> float:
         """For how many seconds a lease is reckoned: what is left for it, in whole units, an hour at least."""
         alone = self.hours * HOUR / self.cap + self.startup
+        # Who is late works on: then the deadline bounds nothing.
+        left = self.left if self.left > alone else math.inf
         if tariff.unit < HOUR:
-            return max(60.0, min(alone, self.left))
-        return min(max(HOUR, HOUR * math.floor(min(alone, 4 * HOUR) / HOUR)), max(self.left, 60.0))
+            return max(60.0, min(alone, left))
+        return min(max(HOUR, HOUR * math.floor(min(alone, 4 * HOUR) / HOUR)), left)
 
     def _bids(self, price: float, limit: float | None) -> list[float | None]:
         """The limits to consider: the outlook's deltas up to the on-demand price, and that itself."""

@@ -173,14 +173,11 @@ class _Deciding:
         for way in ways:
             if way.offer is None or not way.prospect.work > 0:
                 continue
-            if way.spot and self.job.hourly(way):
-                rate = way.unit / way.offer.price.per_hour
+            if way.spot:
+                rate = self._rate(way) / way.price
                 rates[way.offer.pool] = min(rate, rates.get(way.offer.pool, math.inf))
-            elif not way.spot:
-                alone = way.unit if self.job.hourly(way) else way.offer.price.per_hour / way.vcpus
-                steady = min(steady, alone)
-        # By the second a start-up is paid for once, which the programme reckons with; by the hour, and with
-        # refunds, what an hour of work costs depends on how long leases last.
+            else:
+                steady = min(steady, self._rate(way))
         vcpus = {each.offer.type.name: each.vcpus for each in (*self.job.spot, *self.job.steady)}
         for pool in self.outlook.pools:
             if pool not in rates and pool.instance_type in vcpus:
@@ -198,6 +195,14 @@ class _Deciding:
             startup=self.job.startup,
         )
         return self._plan(chain, self.now)
+
+    def _rate(self, way: Way) -> float:
+        """US dollars that an hour of one vCPU's work costs, as the programme reckons.
+
+        By the second that is the price: start-ups are the programme's own affair. By the hour, and with
+        refunds, it depends on how long leases last, start-ups included.
+        """
+        return way.unit if self.job.hourly(way) else way.price / way.vcpus
 
     def _losses(self) -> float:
         """Revocations an hour, of the safest pool, that leave another pool to go to."""
@@ -222,7 +227,7 @@ class _Deciding:
         left, slack = self.job.left, self.job.slack
         none = len(solved.chain.costs) - 1
         # The market may have no more of what is held.
-        mine = min([level, *(_level(solved.chain, way.unit) for way in renewals if way.spot)])
+        mine = min([level, *(_level(solved.chain, self._rate(way)) for way in renewals if way.spot)])
         idle = solved.choose(left, slack, level, IDLE)
         if idle == IDLE and level != none:
             # By the hour, what start-ups and losses leave undone is cheapest done by the few vCPUs that it
@@ -244,7 +249,7 @@ class _Deciding:
     ) -> tuple[list[tuple[Way, int]], list[Lease], str]:
         """Which ways to take how often, which leases to let go, and why."""
         renewals = [way for lease in open_ended if (way := self.job.renewal(lease)) is not None]
-        level = _level(solved.chain, min((way.unit for way in ways if way.spot), default=LATE))
+        level = _level(solved.chain, min((self._rate(way) for way in ways if way.spot), default=LATE))
         wishes = self._wishes(solved, level, renewals)
         found = [way for way in renewals if (wishes.spot if way.spot else wishes.steady) != IDLE]
         held = {wishes.spot if way.spot else wishes.steady for way in renewals}
@@ -331,7 +336,8 @@ class _Deciding:
     def _decision(
         self, actions: Sequence[Action], reason: str, staying: Sequence[Lease], taking: bool
     ) -> Decision:
-        wake = self.now + _LOOK
+        # The slack must outlast the time until it looks again.
+        wake = self.now + min(_LOOK, max(15.0, (self.job.slack - self.job.startup) / 4))
         if taking and self.job.startup < _LOOK:
             wake = self.now + self.job.startup + 1e-3
         for lease in staying:
