@@ -264,7 +264,7 @@ def test_the_documents_know_every_field_and_their_example_is_right():
         assert f"`{field}`" in page or (f"`.{last}`" in page and f"`{table}." in page), field
     readme = (root / "README.md").read_text(encoding="utf-8")
     example = make_spec(tomllib.loads(readme.split("```toml\n")[1].split("```")[0]))
-    assert example.deadline == 7200 and example.policy.name == "cheapest_spot"
+    assert example.deadline == 7200 and example.policy.name == "tradewind"
 
 
 @pytest.mark.parametrize(
