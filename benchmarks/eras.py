@@ -13,33 +13,19 @@ import numpy as np
 from msgspec import Struct
 
 import tradewind
-from tradewind.clock import stopwatch
 from tradewind.control.policy import AnyPolicy
 from tradewind.errors import TradewindError
 from tradewind.estimates.bootstrap import calendar_week, paired_interval
 from tradewind.estimates.revocation.forecasters import forecaster
 from tradewind.market.recorded import RecordedMarket
+from tradewind.session.assembly import POLICIES
 from tradewind.session.trials import trial, trials
-from tradewind.training.elastic.bidding.bidbrain import BidBrain
-from tradewind.training.elastic.bidding.cheapest_spot import CheapestSpot
 from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
-from tradewind.training.elastic.bidding.on_demand import OnDemand
-from tradewind.training.elastic.bidding.tradewind import Tradewind
-from tradewind.training.elastic.bidding.uniform_progress import UniformProgress
 from tradewind.training.elastic.clairvoyant import cheapest_possible
 from tradewind.training.elastic.modelled_work import MODEL, ModelledWork
 from tradewind.training.view import Goal, Progress
 
-POLICIES: Mapping[str, Callable[[], AnyPolicy]] = {
-    "tradewind": Tradewind,
-    "bidbrain": BidBrain,
-    "uniform_progress": UniformProgress,
-    "cheapest_spot": CheapestSpot,
-    "checkpoint_restart": CheckpointRestart,
-    "on_demand": OnDemand,
-}
 CLAIRVOYANT = "clairvoyant"
-HEADER = ("cost_per_work", "vs_clairvoyant", "missed_deadlines", "hours", "revocations")
 
 
 class Case(Struct, frozen=True):
@@ -60,8 +46,6 @@ class Outcome(Struct, frozen=True):
     missed: bool
     revocations: int
     refusal: str = ""
-    seconds: float = 0.0
-    """Of the processor, for the decisions and all else of the run."""
 
 
 class Conditions(Struct, frozen=True):
@@ -124,11 +108,10 @@ def run_all(
 def one(given: Conditions, case: Case) -> Outcome:
     """Run a case."""
     goal = given.goal(case.start)
-    elapsed = stopwatch()
     if case.policy == CLAIRVOYANT:
         progress = Progress(0.0, given.work * 3600, 0.0, 1.0, given.startup)
         bound = cheapest_possible(given.market, goal, progress, case.start, refunds=given.refunds)
-        return Outcome(bound.cost, 0.0, False, 0, seconds=elapsed())
+        return Outcome(bound.cost, 0.0, False, 0)
     policy = POLICIES[case.policy]()
     if isinstance(policy, CheckpointRestart):
         goal = msgspec.structs.replace(goal, state=msgspec.structs.replace(goal.state, count=0))
@@ -138,11 +121,11 @@ def one(given: Conditions, case: Case) -> Outcome:
             given.market, goal, policy, given.modelled(goal, policy), case.start, forecaster=foresight
         )
     except TradewindError as problem:
-        return Outcome(float("nan"), 0.0, True, 0, str(problem), elapsed())
+        return Outcome(float("nan"), 0.0, True, 0, str(problem))
     missed = not result.done or (
         goal.deadline is not None and case.start + result.seconds > goal.deadline + 1.0
     )
-    return Outcome(result.cost, result.seconds / 3600, missed, result.revocations, seconds=elapsed())
+    return Outcome(result.cost, result.seconds / 3600, missed, result.revocations)
 
 
 def figures(

@@ -121,7 +121,7 @@ def _rate(
     unseen departure in a day is added.
     """
     short = heavy / np.maximum(gaps, 1.0)
-    seen = float((short * left).sum()) + STEP / 86_400 / STEP
+    seen = float((short * left).sum()) + 1 / 86_400
     low, high = 1e-9, 1.0
     for _ in range(60):
         middle = math.sqrt(low * high)
