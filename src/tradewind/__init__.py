@@ -12,6 +12,7 @@ _HOMES = {
     "LinearLearner": "tradewind.algorithms.linear_learner",
     "LinearClassifier": "tradewind.algorithms.linear_learner",
     "LinearRegressor": "tradewind.algorithms.linear_learner",
+    "ColumnScaler": "tradewind.algorithms.scaler",
     "TradewindError": "tradewind.errors",
     "Misuse": "tradewind.errors",
     "train": "tradewind.session.train",
@@ -39,7 +40,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'tradewind' has no attribute {name!r}")
-    return getattr(import_module(home), name)
+    return import_module("tradewind.algorithms.catalogue").resolved(f"{home}:{name}")
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ class ReferenceState:
         self.kinds: dict[str, tuple[str, dict[str, Any], list[NDArray[Any]]]] = {}
         self.waiting: list[tuple[str, NDArray[Any], NDArray[np.int64] | None]] = []
         self.pushes = 0
+        self.worker, self.workers, self.clock = 0, 1, 0
 
     def initialize(self, key: str, value: ArrayLike, *, aggregate: str = "add", **options: Any) -> None:
         assert key not in self.tables
@@ -40,6 +41,7 @@ class ReferenceState:
 
     def barrier(self) -> None:
         waiting, self.waiting = self.waiting, []
+        self.clock += 1
         for each in waiting:
             self._take_in(*each)
 

@@ -26,8 +26,19 @@ def stepped(name, values, slots, rows, delta, **options):
                 w += g
             elif name == "max":
                 w = max(w, g)
+            elif name == "put":
+                w = g
             elif name == "sgd":
                 w -= o["rate"] * g
+            elif name == "rmsprop":
+                v = slots["square"][row, j] = o["decay"] * slots["square"][row, j] + (1 - o["decay"]) * g * g
+                w -= o["rate"] * g / (np.sqrt(v) + o["epsilon"])
+            elif name == "adadelta":
+                v = slots["square"][row, j] = o["decay"] * slots["square"][row, j] + (1 - o["decay"]) * g * g
+                step = g * np.sqrt(slots["moved"][row, j] + o["epsilon"]) / np.sqrt(v + o["epsilon"])
+                u = slots["moved"][row, j]
+                slots["moved"][row, j] = o["decay"] * u + (1 - o["decay"]) * step * step
+                w -= o["rate"] * step
             elif name == "adagrad":
                 slots["square"][row, j] += g * g
                 if g:

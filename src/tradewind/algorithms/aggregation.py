@@ -1,10 +1,13 @@
 """What a server does with a push: aggregations as in-place kernels over rows.
 
-`add`, `max` and `sgd` need nothing beside the table; the others keep slots of the table's shape beside it.
+`add`, `max`, `put` and `sgd` need nothing beside the table; the others keep slots of the table's shape beside
+it. `put` is for rows that one worker alone writes: the last push stands.
 
 - `adagrad`: Duchi, Hazan and Singer, JMLR 2011, section 1.3, the diagonal form.
 - `adam`: Kingma and Ba, ICLR 2015, algorithm 1, with a step count per row, so that a row that few batches
   touch is corrected by its own number of steps.
+- `rmsprop`: Tieleman and Hinton, Coursera lecture 6.5 (2012).
+- `adadelta`: Zeiler, arXiv:1212.5701, algorithm 1.
 - `ftrl`: McMahan et al., KDD 2013, algorithm 1, per-coordinate FTRL-proximal.
 
 Every kernel works on a table seen as rows, `values` (n, width), and goes through the pushed rows in order,
@@ -46,6 +49,14 @@ def _max(values: Any, rows: Any, delta: Any) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _put(values: Any, rows: Any, delta: Any) -> None:
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for j in range(values.shape[1]):
+            values[row, j] = delta[i, j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _sgd(values: Any, rows: Any, delta: Any, rate: Any) -> None:
     for i in range(rows.shape[0]):
         row = rows[i]
@@ -70,16 +81,54 @@ def _adam(
     rate: Any, beta1: Any, beta2: Any, epsilon: Any,
 ) -> None:  # fmt: skip
     one = values.dtype.type(1)
+    at, column = (
+        -one,
+        -1,
+    )  # whose corrections are at hand: neighbours mostly have the same, and powers are slow
+    short, long = one, one
     for i in range(rows.shape[0]):
         row = rows[i]
         for j in range(values.shape[1]):
             gradient = delta[i, j]
             steps[row, j] += one
+            if steps[row, j] != at or (
+                column != j and (beta1[j] != beta1[column] or beta2[j] != beta2[column])
+            ):
+                at, column = steps[row, j], j
+                short, long = one - beta1[j] ** at, one - beta2[j] ** at
             first[row, j] = beta1[j] * first[row, j] + (one - beta1[j]) * gradient
             second[row, j] = beta2[j] * second[row, j] + (one - beta2[j]) * gradient * gradient
-            mean = first[row, j] / (one - beta1[j] ** steps[row, j])
-            spread = second[row, j] / (one - beta2[j] ** steps[row, j])
+            mean = first[row, j] / short
+            spread = second[row, j] / long
             values[row, j] -= rate[j] * mean / (np.sqrt(spread) + epsilon[j])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _rmsprop(
+    values: Any, rows: Any, delta: Any, square: Any, rate: Any, decay: Any, epsilon: Any
+) -> None:  # fmt: skip
+    one = values.dtype.type(1)
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for j in range(values.shape[1]):
+            gradient = delta[i, j]
+            square[row, j] = decay[j] * square[row, j] + (one - decay[j]) * gradient * gradient
+            values[row, j] -= rate[j] * gradient / (np.sqrt(square[row, j]) + epsilon[j])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _adadelta(
+    values: Any, rows: Any, delta: Any, square: Any, moved: Any, rate: Any, decay: Any, epsilon: Any
+) -> None:  # fmt: skip
+    one = values.dtype.type(1)
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for j in range(values.shape[1]):
+            gradient = delta[i, j]
+            square[row, j] = decay[j] * square[row, j] + (one - decay[j]) * gradient * gradient
+            step = gradient * np.sqrt(moved[row, j] + epsilon[j]) / np.sqrt(square[row, j] + epsilon[j])
+            moved[row, j] = decay[j] * moved[row, j] + (one - decay[j]) * step * step
+            values[row, j] -= rate[j] * step
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -122,12 +171,19 @@ class Aggregation(Struct, frozen=True):
 AGGREGATIONS: dict[str, Aggregation] = {
     "add": Aggregation(_add, additive=True, floating=False),
     "max": Aggregation(_max, additive=True, floating=False),
+    "put": Aggregation(_put, additive=True, floating=False),
     "sgd": Aggregation(_sgd, options=(("rate", 0.1),)),
     "adagrad": Aggregation(_adagrad, slots=("square",), options=(("rate", 0.1), ("epsilon", 1e-8))),
     "adam": Aggregation(
         _adam,
         slots=("first", "second", "steps"),
         options=(("rate", 0.001), ("beta1", 0.9), ("beta2", 0.999), ("epsilon", 1e-8)),
+    ),
+    "rmsprop": Aggregation(
+        _rmsprop, slots=("square",), options=(("rate", 0.01), ("decay", 0.99), ("epsilon", 1e-8))
+    ),
+    "adadelta": Aggregation(
+        _adadelta, slots=("square", "moved"), options=(("rate", 1.0), ("decay", 0.9), ("epsilon", 1e-6))
     ),
     "ftrl": Aggregation(
         _ftrl, slots=("z", "square"), options=(("rate", 0.1), ("beta", 1.0), ("l1", 0.0), ("l2", 0.0))

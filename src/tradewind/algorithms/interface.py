@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tradewind.algorithms.batch import Batch
+from tradewind.algorithms.graph import Graph
 
 PROGRESS = "progress"
 """The key of the table that an algorithm adds its running loss to: shape (2,), [sum of losses, weight]."""
@@ -28,7 +29,23 @@ class State(Protocol):
     3. Stale-synchronous, a pull sees all that was pushed more than `staleness` clocks ago. Asynchronous, it
        sees what there is.
     4. No push is taken in twice, however often it is sent.
+    5. `worker` and `clock` say which batch of the job's data is at hand, whoever reads it and however often.
     """
+
+    @property
+    def worker(self) -> int | None:
+        """Which of the job's logical workers this is; None for who only initializes or reads."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many logical workers the job has."""
+        ...
+
+    @property
+    def clock(self) -> int:
+        """Batches that this worker has finished."""
+        ...
 
     def initialize(self, key: str, value: ArrayLike, *, aggregate: str = "add", **options: Any) -> None:
         """Register a table with its first value; its shape and dtype hold from now on.
@@ -54,6 +71,11 @@ class State(Protocol):
 class Model(Protocol):
     """What `finalize` makes of a state."""
 
+    @property
+    def metric(self) -> str:
+        """The name of its usual metric, which `score` takes where none is named."""
+        ...
+
     def evaluate(self, batch: Batch) -> NDArray[Any]:
         """The model's answer for each row."""
         ...
@@ -67,7 +89,11 @@ class Model(Protocol):
         ...
 
     def header(self) -> Mapping[str, Any]:
-        """What is not an array, as plain JSON values; `kind` names the model's class."""
+        """What is not an array, as plain JSON values; `kind` names the model's class in the catalogue."""
+        ...
+
+    def graph(self) -> Graph:
+        """`evaluate` for dense rows as operators of ONNX; Misuse where they cannot express it."""
         ...
 
 
@@ -85,6 +111,15 @@ class Algorithm(Protocol):
 
     sample_size: int
     """How many rows `initialize` wants to see, the first of the data."""
+
+    @property
+    def labels(self) -> str:
+        """What it takes the labels for: `none` (they are not read), `number`, `binary` or `classes`."""
+        ...
+
+    def check(self) -> None:
+        """Raise Misuse for an argument of the constructor that cannot be meant."""
+        ...
 
     def initialize(self, state: State, sample: Batch) -> None:
         """Register the tables."""

@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from tradewind.algorithms.batch import Batch
 from tradewind.algorithms.interface import Algorithm
-from tradewind.algorithms.linear.learner import LinearLearner
 from tradewind.control.policy import AnyPolicy
 from tradewind.data.catalogs import aws_catalog
 from tradewind.data.object_store import open_store
@@ -226,9 +225,8 @@ def material_of(spec: TrainSpec, cache: Path | None, stream: StreamedData | None
             field="data",
             fix="Save it to a file, or train in this process with runtime='inline'.",
         )
-    if isinstance(algorithm, LinearLearner):
-        several = Labels.CLASSES if "softmax" in algorithm.loss else Labels.BINARY
-        train.check_labels(several if algorithm.classifies else Labels.NUMBER)
+    if algorithm.labels != "none":
+        train.check_labels(Labels(algorithm.labels))
     test = None
     if spec.data.test is not None:
         held = open_data(**{**source, "source": _absolute(spec.data.test), "features": train.schema.features})

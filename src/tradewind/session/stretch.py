@@ -411,8 +411,7 @@ class Stretch:
         write_model_file(self.directory / MODEL, model.arrays(), model.header())
         if self.material.test is None:
             return model, None, ""
-        metric = "accuracy" if getattr(self.material.algorithm, "classifies", False) else "r2"
-        return model, float(model.score(self.material.test, metric)), metric
+        return model, float(model.score(self.material.test, model.metric)), model.metric
 
     def _rows_at(self, path: str) -> Batch:
         assert self.material is not None

@@ -92,6 +92,7 @@ class StateClient:
         self.position = Position(worker or 0, 0, 0, 0)
         self._ways, self._links = ways, list[Link]()
         self._name = uuid.uuid4().hex
+        self._workers = 1
         self._codec, self._patience = codec, patience
         self._layouts: dict[str, Layout] = {}
         self._consistency: Consistency = Asynchronous()
@@ -184,6 +185,11 @@ class StateClient:
     def bulk(self) -> bool:
         """Whether it is bulk-synchronous."""
         return isinstance(self._consistency, BulkSynchronous)
+
+    @property
+    def workers(self) -> int:
+        """How many logical workers the job has."""
+        return self._workers
 
     @property
     def clock(self) -> int:
@@ -320,6 +326,7 @@ class StateClient:
         self.epoch = int(first["epoch"])
         owned = [greeting["owned"] for greeting in greetings]
         self._routing = routing_of(owned, int(first["partitions"]), self.epoch)
+        self._workers = int(first["workers"])
         self._consistency = msgspec.convert(first["consistency"], Consistency)
         layouts = (msgspec.convert(each, Layout) for each in first["tables"])
         self._layouts = {layout.key: layout for layout in layouts}

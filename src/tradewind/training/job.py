@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
 
+from tradewind.algorithms.catalogue import LEARNERS, resolved
 from tradewind.algorithms.interface import Algorithm
 from tradewind.errors import Misuse, suggestion
-
-LEARNERS = {"LinearLearner": "tradewind.algorithms.linear_learner:LinearLearner"}
-"""The learners by the name that a spec calls them; any other is written as `module:Class`."""
 
 
 class Learner(Struct, frozen=True):
     """An algorithm and the arguments of its constructor."""
 
     kind: str
-    """A key of `LEARNERS`, or `module:Class`."""
+    """A key of the catalogue's `LEARNERS`, or `module:Class`."""
     arguments: dict[str, Any] = {}
 
 
@@ -56,13 +53,12 @@ class Job(Struct, frozen=True, kw_only=True):
 def build_algorithm(learner: Learner) -> Algorithm:
     """The algorithm that `learner` names; Misuse for an unknown kind or argument, with the likely one."""
     home = LEARNERS.get(learner.kind, learner.kind)
-    module, _, name = home.partition(":")
-    if not name:
+    if ":" not in home:
         raise Misuse(
             f"{learner.kind!r} is no learner", field="learner.kind", fix=suggestion(learner.kind, LEARNERS)
         )
     try:
-        kind = getattr(importlib.import_module(module), name)
+        kind = resolved(home)
     except (ImportError, AttributeError) as problem:
         raise Misuse(
             f"{learner.kind!r} cannot be imported: {problem}",
@@ -77,12 +73,14 @@ def build_algorithm(learner: Learner) -> Algorithm:
                 field=f"learner.{argument}",
                 fix=suggestion(argument, known),
             )
-    return cast(Algorithm, kind(**learner.arguments))
+    algorithm = cast(Algorithm, kind(**learner.arguments))
+    algorithm.check()
+    return algorithm
 
 
 def learner_of(algorithm: Algorithm) -> Learner:
     """The value that `build_algorithm` makes `algorithm` of again."""
     kind = type(algorithm)
     home = f"{kind.__module__}:{kind.__qualname__}"
-    names = [name for name in LEARNERS if name == kind.__qualname__]
-    return Learner(names[0] if names else home, msgspec.to_builtins(dict(algorithm.parameters())))
+    named = LEARNERS.get(kind.__qualname__, "") and resolved(LEARNERS[kind.__qualname__]) is kind
+    return Learner(kind.__qualname__ if named else home, msgspec.to_builtins(dict(algorithm.parameters())))

@@ -126,6 +126,17 @@ class LinearLearner:
         return {name: list(each) if isinstance(each, tuple) else each for name, each in found.items()}
 
     @property
+    def labels(self) -> str:
+        """What it takes the labels for."""
+        if not self.classifies:
+            return "number"
+        return "classes" if "softmax" in self.loss else "binary"
+
+    def check(self) -> None:
+        """Raise Misuse for an argument that cannot be meant; the constructor has done so too."""
+        check_arguments(self)
+
+    @property
     def classifies(self) -> bool:
         """Whether labels are classes."""
         return self.task == "classification" or (self.task == "auto" and several(self.loss)[0] in CLASSIFYING)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tradewind.algorithms.batch import Batch, batch_of
+from tradewind.algorithms.graph import Graph, Node, Port, constant, rows
 from tradewind.algorithms.linear import metrics
 from tradewind.algorithms.linear.calibration import calibrate
 from tradewind.algorithms.linear.labels import class_numbers, numeric
@@ -60,6 +61,11 @@ class LinearModel:
         """d, the number of columns it was trained on."""
         return len(self.weights)
 
+    @property
+    def metric(self) -> str:
+        """Accuracy for classes, r2 for values."""
+        return "r2" if self.classes is None else "accuracy"
+
     def scores(self, batch: Batch) -> NDArray[np.float64]:
         """`X @ weights + bias`: (n,), or (n, k) for more than two classes. Misuse for another width."""
         if batch.features != self.features:
@@ -96,7 +102,7 @@ class LinearModel:
         All know loss_function, the loss that it was trained with. Options: beta (1), target_precision and
         target_recall (.8), k (3).
         """
-        metric = metric or ("r2" if self.classes is None else "accuracy")
+        metric = metric or self.metric
         truth = numeric(batch.labels, "score")
         weights = metrics.mean_weights(batch.weights, len(truth))
         if self.classes is None:
@@ -172,6 +178,33 @@ class LinearModel:
         if self.classes is not None and self.classes.dtype.kind in "biuf":
             found["classes"] = self.classes.astype(np.float64)
         return found
+
+    def graph(self) -> Graph:
+        """The scores, and what `evaluate` makes of them."""
+        nodes = [
+            Node("MatMul", ("X", "weights"), ("product",)),
+            Node("Add", ("product", "bias"), ("scores",)),
+        ]
+        width = self.weights.shape[1] if self.weights.ndim == 2 else 0
+        constants = {"weights": constant(self.weights), "bias": constant(self.bias)}
+        if self.classes is None:
+            nodes.append(Node("Identity", ("scores",), ("Y",)))
+        elif self.loss in ("logistic", "softmax"):
+            nodes.append(Node("Softmax" if width else "Sigmoid", ("scores",), ("Y",)))
+        else:  # see `losses.probabilities`
+            nodes.append(Node("Mul", ("scores", "half"), ("halved",)))
+            nodes.append(Node("Add", ("halved", "half"), ("moved",)))
+            nodes.append(Node("Clip", ("moved", "zero", "one"), ("Y",)))
+            constants |= {
+                name: constant(value) for name, value in (("zero", 0.0), ("half", 0.5), ("one", 1.0))
+            }
+        shape: tuple[int | str, ...] = ("rows", width) if width else ("rows",)
+        return Graph(
+            nodes=tuple(nodes),
+            inputs=(rows(self.features),),
+            outputs=(Port("Y", shape),),
+            constants=constants,
+        )
 
     def header(self) -> dict[str, Any]:
         """Its kind, loss, threshold and settings, and how to use the arrays, as JSON values."""

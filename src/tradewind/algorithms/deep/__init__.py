@@ -1,0 +1,1 @@
+"""Learners whose models are networks, on PyTorch (the extra `deep`)."""
