@@ -5,7 +5,7 @@ import math
 import msgspec
 import pytest
 from bidding_views import NOW, leases, spot, steady
-from test_bidding_tradewind import HOURLY, REFUNDED, view
+from waiting_views import HOURLY, REFUNDED, view
 
 from tradewind.market.offers import Terms
 from tradewind.training.elastic.bidding.situation import Situation
