@@ -20,8 +20,8 @@ from tradewind.session.train import estimate
 def command(*, spec: Path, sets: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """What a spec would take and cost, before anything is rented.
 
-    SPEC is a TOML file. A few batches are measured on this machine; the interval comes from their spread and
-    from the spread of the prices.
+    SPEC is a TOML file. A few batches are measured on this machine; then the policy is run in virtual time
+    from moments of the market's past.
     """
     told = estimate(spec_given(spec, sets, options))
     if as_json:
@@ -43,3 +43,10 @@ def tell_estimate(estimate: Estimate) -> None:
     ]
     terminal.table(("", "at least", "expected", "at most"), rows, numbers=(1, 2, 3))
     click.echo(f"it would begin with {estimate.plan}")
+    if estimate.past_runs:
+        click.echo(
+            f"time and cost are those of {estimate.past_runs} runs simulated on the market's past, "
+            f"which had {estimate.revocations:.1f} revocations each"
+        )
+    else:
+        click.echo("time and cost hold if nothing is revoked: the market's past is too short to try it on")

@@ -99,6 +99,17 @@ class RecordedMarket:
         self._caps: dict[Pool, float] = {}
         self._offers: tuple[Offer, ...] = ()
 
+    def until(self, moment: float) -> RecordedMarket:
+        """The same market as it was known at `moment`: nothing after it."""
+        return RecordedMarket(
+            self.history.window(self.history.start, moment),
+            self.catalog,
+            boot=self.boot,
+            notice=self.notice,
+            on_demand=self._fixed,
+            spot_rule=self._spot_rule,
+        )
+
     def _on_demand_offers(self, wanted: Iterable[Pool | str] | None) -> dict[Pool, Offer]:
         zones: dict[str, str] = {}
         for pool in self.history.pools:

@@ -25,7 +25,7 @@ from tradewind.market.catalog import Catalog, region_of
 from tradewind.market.demands import Demand
 from tradewind.market.recorded import RecordedMarket
 from tradewind.market.resources import Resources
-from tradewind.session.spec import DataSpec, ProviderSpec, StateSpec, TrainSpec
+from tradewind.session.spec import ProviderSpec, StateSpec, TrainSpec
 from tradewind.state.snapshot import Snapshot
 from tradewind.training.elastic.bidding.bidbrain import BidBrain
 from tradewind.training.elastic.bidding.cheapest_spot import CheapestSpot
@@ -194,7 +194,7 @@ def job_of(spec: TrainSpec) -> Job:
     """The job as all its processes see it."""
     return Job(
         learner=spec.learner,
-        data=source_of(spec.data),
+        data=source_of(spec),
         epochs=spec.epochs,
         batch=spec.batch,
         parts=spec.parts,
@@ -204,11 +204,14 @@ def job_of(spec: TrainSpec) -> Job:
     )
 
 
-def source_of(data: DataSpec) -> dict[str, Any]:
+def source_of(spec: TrainSpec) -> dict[str, Any]:
     """The arguments of `open_data` for the rows to learn from, with paths that hold in every process."""
+    data = spec.data
     options: dict[str, Any] = {"source": _absolute(data.path), "format": data.format}
     if data.label:
         options["label"] = data.label
+    elif build_algorithm(spec.learner).labels == "none":
+        options["label"] = None
     if data.features is not None:
         options["features"] = data.features
     return options
@@ -217,7 +220,7 @@ def source_of(data: DataSpec) -> dict[str, Any]:
 def material_of(spec: TrainSpec, cache: Path | None, stream: StreamedData | None = None) -> Material:
     """The algorithm and the data, opened and checked against each other before anything is rented."""
     algorithm = build_algorithm(spec.learner)
-    source = source_of(spec.data)
+    source = source_of(spec)
     train = open_data(**source, cache=cache) if stream is None else stream
     if isinstance(train, StreamedData) and spec.runtime != "inline":
         raise Misuse(

@@ -13,6 +13,7 @@ from msgspec import Struct
 from tradewind import clock
 from tradewind.algorithms.batch import Batch
 from tradewind.algorithms.interface import Algorithm
+from tradewind.control.policy import AnyPolicy
 from tradewind.data.interface import DataSet, Part
 from tradewind.data.stored import StoredData
 from tradewind.data.streamed import StreamedData
@@ -27,6 +28,7 @@ from tradewind.estimates.run_time import (
 )
 from tradewind.market.offers import Offer, Terms
 from tradewind.market.recorded import RecordedMarket
+from tradewind.session.past_runs import past_runs
 from tradewind.session.spec import TrainSpec
 from tradewind.state.server import Server, serve
 from tradewind.state.transport.zeromq import ZeroMQChannel, ZeroMQListener
@@ -34,7 +36,7 @@ from tradewind.training.elastic.bidding.candidates import Candidate, candidates,
 from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
 from tradewind.training.job import Job
 from tradewind.training.state_host import fresh_state
-from tradewind.training.view import Goal
+from tradewind.training.view import Goal, Progress
 from tradewind.training.worker import Leaving, learn, part_of
 
 MEASURED = 0.5
@@ -46,7 +48,11 @@ LOOKBACK = 7 * 86_400.0
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
-    """What a run would take and cost; bounds that hold nine times in ten if nothing is revoked."""
+    """What a run would take and cost; bounds that hold nine times in ten.
+
+    Where the recorded past is long enough, revocations and waiting are reckoned with; otherwise only if
+    nothing is revoked.
+    """
 
     seconds: Interval
     """Of the market's time, from the first bid to the model."""
@@ -58,6 +64,10 @@ class Estimate(Struct, frozen=True, kw_only=True):
     """That one core of this machine reads."""
     plan: str
     """Where the workers would begin, in words."""
+    past_runs: int = 0
+    """How many simulated runs of the recorded past time and cost are drawn from; 0 where it is too short."""
+    revocations: float = 0.0
+    """That those had, on average."""
 
 
 class Speed(Struct, frozen=True):
@@ -198,18 +208,47 @@ def speed_of(spec: TrainSpec, row_seconds: Interval) -> Speed:
     return Speed(row_seconds, spec.provider.cpu_shares, spec.provider.speed)
 
 
+def usual_rate(speed: Speed, market: RecordedMarket, goal: Goal, now: float) -> float:
+    """Rows a vCPU-second of the market's time, of the middle one of the offers that fit; 0 if none does."""
+    rates = sorted(speed.rate(offer) for offer in market.offers(now) if fits(offer, goal.workers))
+    return rates[len(rates) // 2] if rates else 0.0
+
+
 def estimated(
-    spec: TrainSpec, market: RecordedMarket, goal: Goal, now: float, speed: Speed, rows: float
+    spec: TrainSpec,
+    policy: AnyPolicy,
+    market: RecordedMarket,
+    goal: Goal,
+    now: float,
+    speed: Speed,
+    progress: Progress,
 ) -> Estimate:
-    """The estimate of a spec at a moment of its market."""
-    return estimate_of(
+    """The estimate of a spec at a moment of its market, from where `progress` stands."""
+    plain = estimate_of(
         market,
         goal,
         now,
         speed,
-        rows,
+        max(0.0, progress.total - progress.done),
         revocable=spec.policy.name != "on_demand",
         servers=spec.policy.name != CheckpointRestart.name,
+    )
+    if spec.provider.kind == "ray":
+        return plain  # one's own nodes: there is no market whose past would say anything
+    allowed = 0.0 if goal.deadline is None else goal.deadline - now
+    span = max(2 * plain.seconds.high, 1.1 * allowed)
+    past = past_runs(spec, policy, market, goal, now, progress, span)
+    if past is None:
+        return plain
+    # How fast this machine is remains as unsure as it was measured.
+    row = speed.row_seconds
+    slack = Interval(row.low / row.expected, 1.0, row.high / row.expected)
+    return msgspec.structs.replace(
+        plain,
+        seconds=past.seconds.times(slack),
+        cost=past.cost.times(slack),
+        past_runs=past.runs,
+        revocations=past.revocations,
     )
 
 

@@ -38,7 +38,7 @@ from tradewind.session.assembly import (
     policy_of,
     stages_of,
 )
-from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of
+from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of, usual_rate
 from tradewind.session.places import Places, market_for
 from tradewind.session.report.data import EstimateRow, Source
 from tradewind.session.report.page import write_page
@@ -50,7 +50,6 @@ from tradewind.state.server import Server
 from tradewind.state.snapshot import Snapshot, snapshot_of
 from tradewind.state.transport.inprocess import InProcess
 from tradewind.training.elastic import controller
-from tradewind.training.elastic.bidding.candidates import fits
 from tradewind.training.elastic.bidding.checkpoint_restart import CheckpointRestart
 from tradewind.training.elastic.feasibility import require_feasible
 from tradewind.training.elastic.modelled_work import MODEL as MODELLED
@@ -169,12 +168,10 @@ class Stretch:
         self.speed = speed_of(spec, row_seconds)
         rows = rows_of(self.job, self.material.train)
         offers = self.market.offers(self.start)
-        rates = sorted(self.speed.rate(offer) for offer in offers if fits(offer, goal.workers))
-        rate = rates[len(rates) // 2] if rates else 0.0
+        rate = usual_rate(self.speed, self.market, goal, self.start)
         self.progress = Progress(self.done, rows, self.done, rate, self.market.boot)
         require_feasible(TrainingView(View(self.start, offers, ()), self.progress, goal))
-        left = max(0.0, rows - self.done)
-        self.estimate = estimated(spec, self.market, goal, self.start, self.speed, left)
+        self.estimate = estimated(spec, self.policy, self.market, goal, self.start, self.speed, self.progress)
 
     def _check_state(self) -> None:
         """What is learned on from must fit the data; a fresh state must be possible at all."""

@@ -20,12 +20,13 @@ from tradewind.data.streamed import StreamedData
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse
 from tradewind.session.assembly import goal_of, job_of, material_of, policy_of
-from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of
+from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of, usual_rate
 from tradewind.session.places import market_for
 from tradewind.session.report.reading import JOURNAL
 from tradewind.session.spec import TrainSpec, make_spec, spec_bytes, spec_from
 from tradewind.session.stretch import DATA, SNAPSHOTS, SPEC, Observer, Stretch, Trained
 from tradewind.training.job import learner_of
+from tradewind.training.view import Progress
 
 
 def train(
@@ -109,12 +110,15 @@ def resume(
 
 def estimate(spec: TrainSpec) -> Estimate:
     """What a run of `spec` would take and cost; nothing is rented, a few batches are measured here."""
-    policy_of(spec)
+    policy = policy_of(spec)
     with tempfile.TemporaryDirectory(prefix="tw-") as cache:
         job, material = job_of(spec), material_of(spec, Path(cache))
         market, start = market_for(spec)
         speed = speed_of(spec, measure(job, material.algorithm, material.train, spec.workers.count))
-        return estimated(spec, market, goal_of(spec, start), start, speed, rows_of(job, material.train))
+        goal = goal_of(spec, start)
+        rows = rows_of(job, material.train)
+        progress = Progress(0.0, rows, 0.0, usual_rate(speed, market, goal, start), market.boot)
+        return estimated(spec, policy, market, goal, start, speed, progress)
 
 
 def local(**settings: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ of months is there without being sent; what a case comes to is all that travels 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import multiprocessing
 import pickle
@@ -44,21 +45,39 @@ def trial(
     *,
     forecaster: Forecaster | None = None,
     record: Record | None = None,
+    until: float | None = None,
 ) -> Result:
     """What the run came to: the same controller and policy as in a real run, from `start` on.
+
+    At `until` it is paused, if it is not done by then.
 
     Everything of the work is a model (`ModelledWork`), the market is recorded, and the job is a price-taker:
     what it takes changes neither prices nor capacity for others. Raises what `controller.run` raises.
     """
-    main = controller.run(
-        goal,
-        policy,
-        SimulatedProvider(market),
-        work,
-        Unrecorded() if record is None else record,
-        forecaster=forecaster,
-    )
-    return clock.simulate(main, start=start)
+
+    async def main() -> Result:
+        stop = asyncio.Event()
+        ending = None if until is None else asyncio.create_task(_set_at(stop, until))
+        try:
+            return await controller.run(
+                goal,
+                policy,
+                SimulatedProvider(market),
+                work,
+                Unrecorded() if record is None else record,
+                stop=stop,
+                forecaster=forecaster,
+            )
+        finally:
+            if ending is not None:
+                ending.cancel()
+
+    return clock.simulate(main(), start=start)
+
+
+async def _set_at(event: asyncio.Event, moment: float) -> None:
+    await clock.sleep_until(moment)
+    event.set()
 
 
 def trials(
