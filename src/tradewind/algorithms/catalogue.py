@@ -16,16 +16,19 @@ _HERE = "tradewind.algorithms."
 LEARNERS: dict[str, str] = {
     "LinearLearner": _HERE + "linear_learner:LinearLearner",
     "ColumnScaler": _HERE + "scaler:ColumnScaler",
+    "RandomForestClassifier": _HERE + "random_forest:RandomForestClassifier",
+    "RandomForestRegressor": _HERE + "random_forest:RandomForestRegressor",
 }
 """What a job can run, by its class."""
 
 MODELS: dict[str, str] = {
     "LinearModel": _HERE + "linear.model:LinearModel",
+    "ForestModel": _HERE + "trees.forest:ForestModel",
     "ScalerModel": _HERE + "scaler:ScalerModel",
 }
 """What was learned, by the `kind` in its header; each class has `of(arrays, header)`."""
 
-EXTRAS = {"torch": "deep", "faiss": "neighbors", "lightgbm": "trees", "onnx": "onnx"}
+EXTRAS = {"torch": "deep", "faiss": "neighbors", "onnx": "onnx"}
 """The extra that brings a package which some of these need."""
 
 

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tradewind.algorithms.batch import Batch, batch_of
 from tradewind.algorithms.interface import Model, State
+from tradewind.algorithms.linear.labels import classes_in
 from tradewind.algorithms.local_state import LocalState
 from tradewind.errors import Misuse
 
@@ -97,6 +98,17 @@ class StreamEstimator(BaseEstimator):
         """The model; it can be saved and opened without scikit-learn, see `finalize`."""
         check_is_fitted(self)
         return self._model
+
+    def known_classes(self, labels: NDArray[np.float64], source: str) -> NDArray[np.float64]:
+        """The classes of a fresh state, rising.
+
+        Those of the face's labels, which are numbers by now; in a job the constructor's argument `classes`,
+        where there is one, or else those among `labels`. Misuse where these show one class only.
+        """
+        if hasattr(self, "classes_"):
+            return np.arange(len(self.classes_), dtype=np.float64)
+        given = getattr(self, "classes", None)
+        return classes_in(labels, source) if given is None else np.unique(np.asarray(given, np.float64))
 
     def _learn(self, batch: Batch) -> None:
         """One pass over rows in memory."""

@@ -1,0 +1,1 @@
+"""Trees, grown by scikit-learn and kept as arrays."""
