@@ -16,6 +16,7 @@ from tradewind.market.leases import LeaseId
 from tradewind.runtimes.interface import TaskState
 from tradewind.training.elastic import orders, process_work
 from tradewind.training.elastic.orders import MOST_FAILURES
+from tradewind.training.elastic.stalls import Stalls
 from tradewind.training.elastic.work import Broken, Finished, Joined, Saved, Stranded
 
 
@@ -327,6 +328,36 @@ def test_data_that_cannot_be_read_anywhere_breaks_the_work() -> None:
         await bench.until(lambda: bench.told(Broken))
         assert "line 3" in bench.told(Broken)[0].reason
         assert len(bench.told(Stranded)) == MOST_FAILURES - 1
+
+    play(story)
+
+
+def test_a_task_that_hangs_is_ended_and_its_worker_hosted_anew() -> None:
+    """All others have done ten batches while this one did none; nobody else is touched."""
+
+    async def story(bench: Bench) -> None:
+        bench.work._stalls = Stalls(least=0.2, times=3.0)
+        await bench.start(A, B)
+        hanging = bench.runtime.hosting(2)
+        others = {bench.runtime.hosting(worker) for worker in range(PARTS) if worker != 2}
+        for done in range(1, 11):
+            bench.link.clocks = [0 if worker == 2 else done for worker in range(PARTS)]
+            await bench.looks(2)
+        await bench.until(lambda: hanging in bench.runtime.stopped)
+        await bench.until(lambda: bench.runtime.hosting(2) != hanging)
+        assert others <= set(bench.runtime.all("worker"))
+        assert not bench.told(Broken) and not bench.told(Stranded)
+
+    play(story)
+
+
+def test_a_worker_that_hangs_wherever_it_is_hosted_breaks_the_job() -> None:
+    async def story(bench: Bench) -> None:
+        bench.work._stalls = Stalls(least=0.01, times=1.0)
+        await bench.start(A)
+        bench.link.clocks = [0, *[5] * (PARTS - 1)]
+        await bench.until(lambda: bench.told(Broken))
+        assert "was not done within" in bench.told(Broken)[0].reason
 
     play(story)
 

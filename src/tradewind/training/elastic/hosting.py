@@ -49,6 +49,15 @@ class Hostings:
         """The leases on which a worker was accepted."""
         return {each.lease for each in self._host.values() if each.accepted}
 
+    @property
+    def at_work(self) -> dict[str, int]:
+        """The worker of each task that has begun and is not asked to leave."""
+        return {
+            each.task: each.worker
+            for each in self._hostings.values()
+            if each.accepted and not each.leaving and self._host.get(each.worker) is each
+        }
+
     def on(self, lease: LeaseId) -> list[str]:
         """The tasks on a lease."""
         return [each.task for each in self._hostings.values() if each.lease == lease]
@@ -80,6 +89,13 @@ class Hostings:
         for task in mine:
             self._ask_to_leave(self._hostings[task])
         return mine
+
+    def kill(self, task: str, reason: str) -> bool:
+        """End a task that hangs; its worker is to be hosted anew. True if that broke the job."""
+        hosting = self._hostings[task]
+        hosting.leaving = True
+        self._orders.ask_to_leave(task, 0.0)
+        return self._orders.failed(f"worker-{hosting.worker}", reason)
 
     def give_up(self, lease: LeaseId) -> None:
         """Count on no host on a lease any more."""

@@ -6,7 +6,7 @@ theirs are warned or lost. Who serves the state goes by the stage, see `stages`.
 first task has read the data, so nobody waits for a newcomer.
 
 A lease whose instance does not answer is stranded only after several probes over `SILENCE`; one that is dead
-is known by the end of its tasks, at once.
+is known by the end of its tasks, at once; a task that lives and does nothing by `stalls`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tradewind.training.elastic.meter import Meter
 from tradewind.training.elastic.orders import Orders, grace_over, pause, until
 from tradewind.training.elastic.silence import Silence
 from tradewind.training.elastic.stages import StageRules, work_on
+from tradewind.training.elastic.stalls import Stalls
 from tradewind.training.elastic.state_servers import StateLink, StateServers
 from tradewind.training.elastic.work import STATE, Change, Finished, Joined, Saved, Stranded
 from tradewind.training.job import Job
@@ -94,6 +95,7 @@ class ProcessWork:
             saved=self._saved,
         )
         self._silence = Silence(SILENCE)
+        self._stalls = Stalls()
         self._leases: dict[LeaseId, Lease] = {}
         """Work leases that are ours and not warned."""
         self._joined: dict[LeaseId, float] = {}
@@ -215,6 +217,18 @@ class ProcessWork:
         moved = self._meter.look(clocks, status.progress, clock.now(), vcpus)
         if moved:
             self._orders.forgive(["state", "active", "prepare", *(f"worker-{n}" for n in moved)])
+        self._end_stalled(status)
+
+    def _end_stalled(self, status: StateStatus) -> None:
+        """End the tasks whose batch hangs; their workers are hosted anew by the next arrangement."""
+        at_work = {
+            task: status.workers[worker].clock
+            for task, worker in self._hostings.at_work.items()
+            if not (status.workers[worker].arrived or status.workers[worker].left)
+        }
+        bound = self._stalls.bound
+        for task in self._stalls.look(at_work, clock.now() / clock.speed()):
+            self._hostings.kill(task, f"its batch was not done within {bound:.0f} s")
 
     def _saved(self, clocks: tuple[int, ...]) -> None:
         self._orders.tell(Saved(self._meter.keep(clocks), self._link.problem))
