@@ -108,16 +108,16 @@ def processes(run: Path) -> dict[str, int]:
     return found
 
 
-def kill(run: Path, kind: str, *, group: bool = False) -> bool:
+def kill(run: Path, kind: str, *, group: bool = False, by: int = signal.SIGKILL) -> bool:
     """kill -9 of one task of a kind (`worker`, `state`), or of its whole lease; whether there was one."""
     victims = [pid for name, pid in sorted(processes(run).items()) if name.startswith(kind)]
     if not victims:
         return False
     with contextlib.suppress(ProcessLookupError):
         if group:
-            os.killpg(os.getpgid(victims[0]), signal.SIGKILL)
+            os.killpg(os.getpgid(victims[0]), by)
         else:
-            os.kill(victims[0], signal.SIGKILL)
+            os.kill(victims[0], by)
         return True
     return False
 

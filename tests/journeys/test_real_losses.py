@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -30,6 +31,8 @@ from tradewind import clock
 from tradewind.market.leases import Ending
 from tradewind.session.spec import spec_bytes
 from tradewind.session.train import resume, train
+from tradewind.training.elastic import process_work
+from tradewind.training.elastic.stalls import Stalls
 
 
 def test_whatever_is_killed_no_bit_changes(folder, monkeypatch) -> None:
@@ -53,6 +56,18 @@ def test_whatever_is_killed_no_bit_changes(folder, monkeypatch) -> None:
     assert endings(Path(done.directory)).count(Ending.FAILED) == 2
     told = [float(each.read_text()) for each in folder.glob("wall-*") if each.name != f"wall-{os.getpid()}"]
     assert max(abs(each - clock.wall()) for each in told) > 100, "the clocks were not wrong"
+    assert not processes(Path(done.directory))
+
+
+def test_a_worker_that_hangs_is_replaced_and_no_bit_changes(folder, monkeypatch) -> None:
+    """A SIGSTOP: its instance answers, its process lives, and all others wait for it."""
+    monkeypatch.setattr(process_work, "Stalls", partial(Stalls, least=3.0, times=5.0))
+    spec = small_spec(folder)
+    expected = undisturbed(spec)
+    mishaps = Mishaps(folder, [partial(kill, kind="worker", by=signal.SIGSTOP)])
+    done = train_slowly(folder, spec, mishaps)
+    assert done.outcome == "done" and not mishaps.left and done.revocations == 0
+    assert learned(done.directory) == expected
     assert not processes(Path(done.directory))
 
 
