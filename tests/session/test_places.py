@@ -1,11 +1,15 @@
 """Where runs take place; Ray's part is in the journeys on a real cluster."""
 
+import subprocess
+import sys
+
 from small_specs import spec_of, write_files
 
+from tradewind.algorithms.catalogue import LEARNERS
 from tradewind.providers.local import LocalProvider
 from tradewind.providers.simulated import SimulatedProvider
 from tradewind.runtimes.processes import ProcessRuntime
-from tradewind.session.places import Places, cluster_of, market_for
+from tradewind.session.places import WARM, Places, cluster_of, market_for, warm_for
 
 
 def places(folder, **changes):
@@ -39,3 +43,19 @@ def test_a_simulated_run_has_nothing_real(tmp_path):
     real, simulated = found.told(start)
     assert real == ()
     assert "2020-02-01" in simulated[0]
+
+
+def test_our_learners_are_imported_while_an_instance_boots_and_a_users_is_not():
+    assert warm_for("RandomForestClassifier") == f"{WARM},tradewind.algorithms.random_forest"
+    assert warm_for("my_model:Net") == WARM
+
+
+def test_no_learner_of_ours_starts_a_thread_when_it_is_imported():
+    """Else the instance could not fork its tasks."""
+    homes = sorted({home.partition(":")[0] for home in LEARNERS.values()})
+    program = (
+        f"import importlib, threading; [importlib.import_module(each) for each in {homes}]; "
+        "print(threading.active_count())"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "1"

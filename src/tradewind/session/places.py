@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tradewind import clock
+from tradewind.algorithms.catalogue import LEARNERS
 from tradewind.market.instances import InstanceType
 from tradewind.market.leases import Lease
 from tradewind.market.recorded import RecordedMarket
@@ -21,7 +22,16 @@ from tradewind.session.assembly import market_of
 from tradewind.session.spec import TrainSpec
 
 WARM = "tradewind.training.rehearsal"
-"""What an instance imports while it boots, so that a worker starts in milliseconds."""
+"""What any instance imports while it boots, so that a worker starts in milliseconds."""
+
+
+def warm_for(learner: str) -> str:
+    """The modules that an instance imports while it boots: `WARM`, and the home of a learner of ours.
+
+    A user's own module is left to the tasks, since it may start threads, which do not survive a fork.
+    """
+    home = LEARNERS.get(learner, "").partition(":")[0]
+    return f"{WARM},{home}" if home else WARM
 
 
 def cluster_of(spec: TrainSpec) -> str | None:
@@ -68,7 +78,7 @@ class Places:
         if self._cluster is not None and self._home is not None:
             return RayNodes(
                 self._market,
-                boot_command=("python", *options, *share, "--warm", WARM),
+                boot_command=("python", *options, *share, "--warm", warm_for(self._spec.learner.kind)),
                 directory=self._logs,
                 cluster=self._cluster,
                 home=self._home.id,
@@ -76,7 +86,7 @@ class Places:
             )
         return LocalProvider(
             self._market,
-            boot_command=(sys.executable, *options, *share, "--warm", WARM),
+            boot_command=(sys.executable, *options, *share, "--warm", warm_for(self._spec.learner.kind)),
             directory=self._logs,
             cpu_shares=self._share_of_type,
         )
