@@ -23,7 +23,8 @@ from tradewind.state import messages as says
 from tradewind.state.codec import RAW, Buffer, Codec
 from tradewind.state.consistency import Asynchronous, BulkSynchronous, Consistency
 from tradewind.state.link import Link, Ousted, Patience, RolledBack
-from tradewind.state.partition import Routing, partitions_of, range_bounds, routing_of, share_of
+from tradewind.state.partition import Routing, routing_of
+from tradewind.state.spread import Mask, Spread
 from tradewind.state.stamp import Position
 from tradewind.state.table import Layout, Rows, delta_of, layout_of, rows_of
 from tradewind.state.transport.interface import Channel
@@ -43,7 +44,7 @@ class _Ahead(Struct, frozen=True, eq=False):
 
     key: str
     rows: Rows
-    asked: list[NDArray[np.bool_] | None]
+    masks: list[Mask | None]
     """Which of the rows each server was asked for; None for all."""
     posted: list[bool]
     """Which servers were asked anything."""
@@ -96,7 +97,7 @@ class StateClient:
         self._codec, self._patience = codec, patience
         self._layouts: dict[str, Layout] = {}
         self._consistency: Consistency = Asynchronous()
-        self._routing = Routing(0, (0,))
+        self._spread = Spread(Routing(0, (0,)), 1)
         self._tenure = 0
         self._hosting = False
         self._drawn = False
@@ -216,7 +217,7 @@ class StateClient:
         def create() -> None:
             self._settle()
             for server, link in enumerate(self._links):
-                share = rows if layout.sparse else self._share(rows, server)
+                share = rows if layout.sparse else self._spread.share(rows, server)
                 frames: list[Buffer] = []
                 link.post([says.Create(layout, token, link.pack(share, frames))], frames)
             self._answers()
@@ -236,13 +237,13 @@ class StateClient:
             first = self._ahead[0]
             if first.key == key and np.array_equal(first.rows, rows):
                 self._ahead.popleft()
-                return self._gathered(layout, rows, first.asked, self._answers(first.posted))
+                return self._gathered(layout, rows, first.masks, self._answers(first.posted))
         if layout.sparse and rows is None:
             return self._whole(layout)
         self._settle()
-        asked = self._ask(layout, rows)
+        masks = self._ask(layout, rows)
         self._post()
-        return self._gathered(layout, rows, asked, self._answers())
+        return self._gathered(layout, rows, masks, self._answers())
 
     def prefetch(self, key: str, rows: NDArray[np.int64]) -> None:
         """Send what was pushed and ask for rows that a later pull of this table will want, without waiting.
@@ -255,8 +256,8 @@ class StateClient:
             return
         layout = self._layout(key)
         rows = rows_of(layout, rows)
-        asked = self._ask(layout, rows)
-        self._ahead.append(_Ahead(key, rows, asked, self._post()))
+        masks = self._ask(layout, rows)
+        self._ahead.append(_Ahead(key, rows, masks, self._post()))
 
     def push(self, key: str, delta: ArrayLike, rows: NDArray[np.int64] | None = None) -> None:
         """Give `delta` to the table's aggregation. Rows must be distinct."""
@@ -270,14 +271,14 @@ class StateClient:
         stamp = (self._clock, self._sequence)
         self._sequence += 1
         self._kept += array.nbytes
-        for server, link in enumerate(self._links):
+        masks = self._spread.masks(layout, rows)
+        for server, (link, mask) in enumerate(zip(self._links, masks, strict=True)):
             frames = self._frames[server]
             mine, places = array, rows
             if rows is None:
-                mine = self._share(array, server)
-            elif len(self._links) > 1:
-                where = self._owners(layout, rows) == server
-                mine, places = array[where], rows[where]
+                mine = self._spread.share(array, server)
+            elif mask is not None:
+                mine, places = array[mask], rows[mask]
             if not len(mine):
                 self._operations[server].append(says.Push(*stamp, key, None))
                 continue
@@ -325,7 +326,8 @@ class StateClient:
         first = greetings[0]
         self.epoch = int(first["epoch"])
         owned = [greeting["owned"] for greeting in greetings]
-        self._routing = routing_of(owned, int(first["partitions"]), self.epoch)
+        routing = routing_of(owned, int(first["partitions"]), self.epoch)
+        self._spread = Spread(routing, len(self._links))
         self._workers = int(first["workers"])
         self._consistency = msgspec.convert(first["consistency"], Consistency)
         layouts = (msgspec.convert(each, Layout) for each in first["tables"])
@@ -414,45 +416,26 @@ class StateClient:
             raise refusal
         return answers
 
-    def _ask(self, layout: Layout, rows: Rows | None) -> list[NDArray[np.bool_] | None]:
-        asked: list[NDArray[np.bool_] | None] = []
-        owners = None if rows is None or len(self._links) == 1 else self._owners(layout, rows)
-        for server, link in enumerate(self._links):
-            where = None if owners is None else owners == server
-            asked.append(where)
+    def _ask(self, layout: Layout, rows: Rows | None) -> list[Mask | None]:
+        masks = self._spread.masks(layout, rows)
+        for server, (link, mask) in enumerate(zip(self._links, masks, strict=True)):
             if rows is None:
                 self._operations[server].append(says.Pull(layout.key))
-                continue
-            if where is None or where.any():
-                packed = link.pack(rows if where is None else rows[where], self._frames[server])
+            elif mask is None or mask.any():
+                packed = link.pack(rows if mask is None else rows[mask], self._frames[server])
                 self._operations[server].append(says.Pull(layout.key, packed))
-        return asked
+        return masks
 
     def _gathered(
         self,
         layout: Layout,
         rows: Rows | None,
-        asked: list[NDArray[np.bool_] | None],
+        masks: list[Mask | None],
         answers: list[tuple[dict[str, Any], list[NDArray[Any]]]],
     ) -> NDArray[Any]:
-        if len(self._links) == 1:
-            whole = answers[0][1][-1]
-            if not whole.flags.writeable:
-                whole = whole.copy()
-        elif rows is None:
-            whole = np.empty((layout.rows, layout.width), layout.dtype)
-            bounds = range_bounds(layout.rows, len(self._routing.owners))
-            taken = [0] * len(self._links)
-            for partition, server in enumerate(self._routing.owners):
-                first, last = int(bounds[partition]), int(bounds[partition + 1])
-                at, taken[server] = taken[server], taken[server] + last - first
-                whole[first:last] = answers[server][1][-1][at : taken[server]]
-        else:
-            whole = np.empty((len(rows), layout.width), layout.dtype)
-            for where, (_, arrays) in zip(asked, answers, strict=True):
-                if where is not None and where.any():
-                    whole[where] = arrays[-1]
-        return whole.reshape(layout.shape if rows is None else (len(rows), *layout.shape[1:]))
+        # the pull is the last operation of its message; who was asked nothing has no arrays
+        last = [arrays[-1] if arrays else np.empty(0) for _, arrays in answers]
+        return self._spread.gathered(layout, rows, masks, last)
 
     def _whole(self, layout: Layout) -> NDArray[Any]:
         if layout.rows * layout.width > _LARGEST_WHOLE:
@@ -478,16 +461,6 @@ class StateClient:
             fix = suggestion(key, self._layouts) if self._layouts else "Initialize it first."
             raise Misuse(f"there is no table {key!r}", field="key", fix=fix)
         return self._layouts[key]
-
-    def _owners(self, layout: Layout, rows: Rows) -> NDArray[np.int64]:
-        owners = np.asarray(self._routing.owners)
-        return owners[partitions_of(rows, layout.rows, len(owners), layout.sparse)]
-
-    def _share(self, whole: NDArray[Any], server: int) -> NDArray[Any]:
-        """Of all rows of a dense table, those that lie at the server, partition after partition."""
-        if len(self._links) == 1:
-            return whole
-        return share_of(whole, len(self._routing.owners), self._routing.owned(server))
 
     def _post(self) -> list[bool]:
         kept = zip(self._links, self._operations, self._frames, strict=True)
