@@ -28,6 +28,9 @@ def stepped(name, values, slots, rows, delta, **options):
                 w = max(w, g)
             elif name == "put":
                 w = g
+            elif name == "fade":
+                passed = float(delta[i, -1])
+                w = w + g if j == values.shape[1] - 1 else w * 0.5 ** (passed / o["half_life"]) + g
             elif name == "sgd":
                 w -= o["rate"] * g
             elif name == "rmsprop":

@@ -335,3 +335,18 @@ def test_it_loads_without_scikit_learn():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("loss", ["logistic", "hinge", "squared_hinge", "softmax", "crammer_singer"])
+@pytest.mark.parametrize("size", [1e38, 1e300])
+def test_a_gradient_that_leaves_float32_is_never_pushed(loss, size):
+    """Also where the loss of a margin hides it."""
+    chance = np.random.default_rng(0)
+    X, y = chance.normal(size=(40, 3)), np.arange(40.0) % 2
+    learner, state = LinearLearner(loss), ReferenceState()
+    learner.initialize(state, batch_of(X, y))
+    before = state.pull("weights").copy()
+    for rows in (X * size, np.where(np.arange(40)[:, None] == 5, size, X)):
+        with pytest.raises(Misuse, match=r"leaves float32\..* look for huge values"):
+            learner.update(state, iter([batch_of(rows, y)]), False)
+    assert state.pull("weights").tobytes() == before.tobytes()

@@ -4,8 +4,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from tradewind.algorithms.linear.losses import LOSSES, code_of, exp32, losses, probabilities, slope
-from tradewind.algorithms.linear.minibatch import Distinct, gradient, softmax_gradient
+from tradewind.algorithms.linear.losses import (
+    LOSSES,
+    MULTICLASS,
+    code_of,
+    exp32,
+    losses,
+    probabilities,
+    slope,
+)
+from tradewind.algorithms.linear.minibatch import Distinct, gradient, multiclass_gradient
 from tradewind.errors import Misuse
 
 PARAMETERS = {
@@ -14,8 +22,11 @@ PARAMETERS = {
     "eps_insensitive_squared": 0.3,
     "quantile": 0.2,
     "huber": 0.7,
+    "squared_hinge": 1.0,
+    "crammer_singer": 1.0,
+    "squared_crammer_singer": 1.0,
 }
-SCALAR = [name for name in LOSSES if name != "softmax"]
+SCALAR = [name for name in LOSSES if name not in MULTICLASS]
 
 
 @njit
@@ -39,7 +50,7 @@ def loss_at(name, y, z):
 @settings(max_examples=60, deadline=None)
 @given(y=st.floats(-3, 3), z=st.floats(-4, 4))
 def test_slopes_are_those_of_finite_differences(name, y, z):
-    if name in ("logistic", "hinge"):
+    if name in ("logistic", "hinge", "squared_hinge"):
         y = 1.0 if y > 0 else -1.0
     parameter = PARAMETERS.get(name, 0.0)
     step = 1e-4
@@ -109,33 +120,57 @@ def test_a_batch_gradient_of_mixed_losses_is_that_of_finite_differences():
     assert own == pytest.approx(numeric, rel=5e-3, abs=5e-3)
 
 
-def test_a_batch_gradient_of_softmax_is_that_of_finite_differences():
+@pytest.mark.parametrize("name", MULTICLASS)
+def test_a_batch_gradient_of_several_classes_is_that_of_finite_differences(name):
     chance = np.random.default_rng(2)
     indptr, indices, values = sparse_rows(chance)
     rows, local = Distinct(12)(indices)
     labels = chance.integers(0, 3, 40).astype(np.float32)
-    weights = np.ones(40, np.float32)
+    weights = (0.5 + chance.random(40)).astype(np.float32)
     matrix = chance.normal(size=(len(rows), 6)).astype(np.float32)
     bias = chance.normal(size=6).astype(np.float32)
+    codes, parameters = np.full(2, code_of(name)), np.full(2, PARAMETERS.get(name, 0.0), np.float32)
 
-    def run(matrix):
+    def run(matrix, bias):
         slopes, own, totals = np.zeros_like(matrix), np.zeros(6, np.float32), np.zeros(2)
-        softmax_gradient(indptr, local, values, labels, weights, matrix, bias, 3, slopes, own, totals)
-        return slopes, totals
+        multiclass_gradient(indptr, local, values, labels, weights, matrix, bias, codes, parameters, 3,
+                            slopes, own, totals)  # fmt: skip
+        return slopes, own, totals
 
-    slopes, totals = run(matrix)
-    assert totals.shape == (2,)
-    for place in [(0, 0), (5, 4), (9, 2)]:
+    slopes, own, totals = run(matrix, bias)
+    scores = np.array([
+        [bias[c] + sum(matrix[local[k], c] * values[k] for k in range(*indptr[i : i + 2])) for c in range(6)]
+        for i in range(40)
+    ])  # fmt: skip
+    for model in (0, 1):
+        plain = losses(name, PARAMETERS.get(name, 0.0), labels, scores[:, 3 * model : 3 * model + 3])
+        assert totals[model] == pytest.approx(float(plain @ weights), rel=1e-4)
+    step = 1e-3
+    for place in [(0, 0), (5, 4), (9, 2), (3, 1), (7, 3)]:
         up, down = matrix.copy(), matrix.copy()
-        up[place] += 0.01
-        down[place] -= 0.01
-        numeric = (run(up)[1] - run(down)[1])[place[1] // 3] / (float(up[place]) - float(down[place]))
-        assert slopes[place] == pytest.approx(numeric, rel=5e-3, abs=5e-3)
+        up[place] += step
+        down[place] -= step
+        numeric = (run(up, bias)[2] - run(down, bias)[2])[place[1] // 3] / float(up[place] - down[place])
+        assert slopes[place] == pytest.approx(numeric, rel=5e-3, abs=1e-2)
+    for c in range(6):
+        up, down = bias.copy(), bias.copy()
+        up[c] += step
+        down[c] -= step
+        numeric = (run(matrix, up)[2] - run(matrix, down)[2])[c // 3] / float(up[c] - down[c])
+        assert own[c] == pytest.approx(numeric, rel=5e-3, abs=1e-2)
+
+
+def test_the_losses_of_crammer_and_singer_count_from_the_best_wrong_class():
+    scores = np.array([[3.0, 1.0, 2.5], [3.0, 1.0, 2.5], [0.0, 0.0, 0.0]])
+    labels = np.array([0.0, 1.0, 2.0])
+    assert losses("crammer_singer", 1.0, labels, scores).tolist() == [0.5, 3.0, 1.0]
+    assert losses("squared_crammer_singer", 1.0, labels, scores).tolist() == [0.125, 4.5, 0.5]
 
 
 def test_probabilities_of_each_kind():
     assert probabilities("logistic", np.array([0.0, 800.0, -800.0])).tolist() == [0.5, 1.0, 0.0]
     assert probabilities("hinge", np.array([-3.0, 0.0, 3.0])).tolist() == [0.0, 0.5, 1.0]
+    assert probabilities("crammer_singer", np.array([[5.0, 9.0, 7.0]])).argsort().tolist() == [[0, 2, 1]]
     assert probabilities("softmax", np.zeros((2, 4))).tolist() == [[0.25] * 4] * 2
 
 

@@ -99,3 +99,16 @@ def test_arrays_of_another_model_are_refused():
         LinearModel.of({**model.arrays(), "weights": np.ones(3)}, model.header())
     with pytest.raises(Misuse, match="bias"):
         LinearModel.of({"weights": model.weights}, model.header())
+
+
+@pytest.mark.parametrize("make", [two_classes, more_classes])
+def test_a_row_without_a_score_has_no_class(make):
+    holed = X.copy()
+    holed[7, 2] = np.nan
+    model = make()
+    assert np.isnan(model.evaluate(holed)[7]).all() and not np.isnan(model.evaluate(holed)[6]).any()
+    for asked in (model.predict, lambda rows: model.score(batch_of(rows, model.predict(X)))):
+        with pytest.raises(Misuse, match="row 7 holds NaN"):
+            asked(holed)
+    values = regression().predict(holed)
+    assert np.isnan(values[7]) and not np.isnan(values[:7]).any()

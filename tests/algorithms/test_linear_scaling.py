@@ -7,6 +7,7 @@ from scipy.sparse import random as random_rows
 
 from tradewind.algorithms.batch import batch_of
 from tradewind.algorithms.linear.scaling import measure, no_scaling
+from tradewind.errors import Misuse
 
 
 @settings(max_examples=40, deadline=None)
@@ -62,3 +63,19 @@ def test_no_scaling_changes_nothing():
     assert no_scaling(3).rows(batch_of(X)) == pytest.approx(X, rel=1e-6)
     weights = np.arange(3.0)[:, None]
     assert no_scaling(3).fold_back(weights, np.array([2.0]))[0].tolist() == weights.tolist()
+
+
+def test_numbers_whose_squares_leave_float64_are_refused():
+    X, y = np.array([[1.0, 2.0], [1.0, 1e300]]), np.array([1e300, -1e300])
+    with pytest.raises(Misuse, match="column 1 holds values that are too large") as refused:
+        measure(batch_of(X), features=True, centre=True, labels=False)
+    assert refused.value.field == "features" and refused.value.fix
+    with pytest.raises(Misuse, match="the labels are too large") as refused:
+        measure(batch_of(np.eye(2), y), features=True, centre=True, labels=True)
+    assert refused.value.field == "labels"
+    assert measure(batch_of(X, y), features=False, centre=False, labels=False).scale.tolist() == [1.0, 1.0]
+
+
+def test_a_value_too_large_for_float32_is_infinite_without_a_warning():
+    scaling = measure(batch_of(np.array([[1.0], [2.0]])), features=True, centre=True, labels=False)
+    assert np.isinf(scaling.rows(batch_of(np.array([[1e300]])))).all()

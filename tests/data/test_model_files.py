@@ -75,6 +75,21 @@ def test_a_pickle_is_refused_and_not_run(tmp_path, monkeypatch):
     assert not (tmp_path / "exploded").exists()
 
 
+def test_a_model_whose_header_is_as_long_as_a_pickle_begins_is_none(tmp_path):
+    """The first bytes of safetensors are a length, and some lengths are a pickle's first bytes."""
+    tensors = tmp_path / "model.safetensors"
+
+    def written(filler: int) -> bytes:
+        write_model_file(tmp_path, {"w": np.ones(2)}, {"kind": "Any", "filler": "x" * filler})
+        assert read_model_file(tmp_path)[1]["filler"] == "x" * filler
+        return tensors.read_bytes()[:8]
+
+    shortest = int.from_bytes(written(0), "little")
+    for begins in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        wanted = int.from_bytes(begins, "little")
+        assert written(wanted - shortest)[:2] == begins
+
+
 def test_a_damaged_or_foreign_model_is_misuse(tmp_path):
     write_model_file(tmp_path, *model(1))
     path = tmp_path / "model.safetensors"

@@ -12,6 +12,7 @@ from tradewind.session.assembly import (
     market_of,
     material_of,
     policy_of,
+    source_of,
     stages_of,
 )
 from tradewind.session.spec import make_spec
@@ -68,6 +69,57 @@ def test_material_is_opened_and_checked(tmp_path) -> None:
     material = material_of(spec(data={"path": "adult", "test": "adult.test"}), tmp_path)
     assert material.train.rows == 32561 and material.test is not None
     assert material.test.features == material.train.schema.features
+
+
+def test_the_datas_table_becomes_what_opens_it(tmp_path) -> None:
+    given = {
+        "label": -1, "weight": "w", "columns": ["a", 2], "categories": ["a"], "missing": "mean",
+        "split": {"test": 0.2}, "prepare": ["ColumnScaler"],
+    }  # fmt: skip
+    whole = spec(data={"path": "rows.csv", **given})
+    source = source_of(whole)
+    assert source == {
+        "source": "rows.csv", "format": "auto", "label": -1, "weight": "w", "features": ["a", 2],
+        "categories": ["a"], "missing": "mean", "prepare": ["ColumnScaler"],
+        "split": {"test": 0.2, "seed": 0, "key": None, "side": "train"},
+    }  # fmt: skip
+    job = job_of(whole, tmp_path)
+    assert job.data == {**source, "missing": "keep", "prepare": str(tmp_path)}, (
+        "the means are among the steps"
+    )
+    assert msgspec.convert(msgspec.to_builtins(job), type(job)) == job
+    assert source_of(spec(data={"path": "rows.csv", "label": 0}))["label"] == 0
+
+
+def test_a_test_file_must_have_the_classes_of_the_training_rows(tmp_path) -> None:
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    train.write_text("x,label\n1,no\n2,yes\n")
+    test.write_text("x,label\n1,yes\n")
+    material = material_of(spec(data={"path": str(train), "test": str(test)}), None)
+    assert material.test.labels.tolist() == [1], "the number that yes has in the training rows"
+    test.write_text("x,label\n1,yse\n")
+    with pytest.raises(Misuse, match=r"test\.csv: line 2: label: 'yse' is not among the classes.*'yes'"):
+        material_of(spec(data={"path": str(train), "test": str(test)}), None)
+
+
+def test_validation_rows_are_checked_before_anything_is_rented(tmp_path) -> None:
+    train, other = tmp_path / "train.csv", tmp_path / "validation.csv"
+    train.write_text("x,label\n1,0\n2,1\n")
+    other.write_text("x,z,label\n1,0,1\n2,1,0\n")
+    with pytest.raises(Misuse, match=r"validation\.csv"):
+        material_of(spec(data={"path": str(train), "validation": str(other)}), None)
+    other.write_text("x,label\n1,0\n")
+    assert len(material_of(spec(data={"path": str(train), "validation": str(other)}), None).validation) == 1
+
+
+def test_series_are_rows_of_a_spec(tmp_path) -> None:
+    path = tmp_path / "loads"
+    path.write_text('{"start": "2026-01-01 00:00:00", "target": [4.0, null, 5.5]}\n')
+    data = {"path": str(path), "format": "series", "features": 9 + 5}
+    train = material_of(spec(learner="ColumnScaler", data=data), None).train
+    assert train.schema.sparse and train.schema.features == 14 and not train.schema.labelled
+    with pytest.raises(Misuse, match="categories"):
+        material_of(spec(learner="ColumnScaler", data={**data, "categories": ["a"]}), None)
 
 
 def test_labels_of_a_wrong_kind_are_refused_before_anything_is_rented(tmp_path) -> None:

@@ -1,7 +1,8 @@
 """What a server does with a push: aggregations as in-place kernels over rows.
 
-`add`, `max`, `put` and `sgd` need nothing beside the table; the others keep slots of the table's shape beside
-it. `put` is for rows that one worker alone writes: the last push stands.
+`add`, `max`, `put`, `fade` and `sgd` need nothing beside the table; the others keep slots of its shape beside
+it. `put` is for rows that one worker alone writes: the last push stands. `fade` adds to what has decayed:
+the last column of a push says how much time has passed, and what the row held halves in each `half_life`.
 
 - `adagrad`: Duchi, Hazan and Singer, JMLR 2011, section 1.3, the diagonal form.
 - `adam`: Kingma and Ba, ICLR 2015, algorithm 1, with a step count per row, so that a row that few batches
@@ -54,6 +55,17 @@ def _put(values: Any, rows: Any, delta: Any) -> None:
         row = rows[i]
         for j in range(values.shape[1]):
             values[row, j] = delta[i, j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fade(values: Any, rows: Any, delta: Any, half_life: Any) -> None:
+    last = values.shape[1] - 1
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        kept = 2.0 ** (-delta[i, last] / half_life[last])
+        for j in range(last):
+            values[row, j] = values[row, j] * kept + delta[i, j]
+        values[row, last] += delta[i, last]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -172,6 +184,7 @@ AGGREGATIONS: dict[str, Aggregation] = {
     "add": Aggregation(_add, additive=True, floating=False),
     "max": Aggregation(_max, additive=True, floating=False),
     "put": Aggregation(_put, additive=True, floating=False),
+    "fade": Aggregation(_fade, options=(("half_life", 1.0),)),
     "sgd": Aggregation(_sgd, options=(("rate", 0.1),)),
     "adagrad": Aggregation(_adagrad, slots=("square",), options=(("rate", 0.1), ("epsilon", 1e-8))),
     "adam": Aggregation(

@@ -26,6 +26,8 @@ class Batch:
     values: NDArray[np.float32] | None = None
     labels: NDArray[Any] | None = None
     weights: NDArray[np.float32] | None = None
+    epoch: int = 0
+    """How often the data was gone through before these rows."""
 
     def __len__(self) -> int:
         if self.dense is not None:
@@ -43,7 +45,9 @@ class Batch:
         labels = None if self.labels is None else self.labels[start:stop]
         weights = None if self.weights is None else self.weights[start:stop]
         if self.dense is not None:
-            return Batch(self.features, dense=self.dense[start:stop], labels=labels, weights=weights)
+            return Batch(
+                self.features, dense=self.dense[start:stop], labels=labels, weights=weights, epoch=self.epoch
+            )
         assert self.indptr is not None and self.indices is not None and self.values is not None
         bounds = self.indptr[start : stop + 1] if stop < len(self) else self.indptr[start:]
         first, last = int(bounds[0]), int(bounds[-1])
@@ -54,6 +58,7 @@ class Batch:
             values=self.values[first:last],
             labels=labels,
             weights=weights,
+            epoch=self.epoch,
         )
 
     def matrix(self) -> NDArray[Any] | csr_matrix:

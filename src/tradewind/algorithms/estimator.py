@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tradewind.algorithms.batch import Batch, batch_of
 from tradewind.algorithms.interface import Model, State
-from tradewind.algorithms.linear.labels import classes_in
+from tradewind.algorithms.labels import classes_in
 from tradewind.algorithms.local_state import LocalState
 from tradewind.errors import Misuse
 
@@ -57,15 +57,11 @@ class StreamEstimator(BaseEstimator):
 
     def parameters(self) -> dict[str, Any]:
         """The constructor's arguments, as plain JSON values."""
-        return {name: _plain(value) for name, value in self.get_params(deep=False).items()}
+        return parameters_of(self)
 
     def check(self) -> None:
         """Raise Misuse for an argument of the constructor that cannot be meant."""
-        try:
-            self._validate_params()
-        except InvalidParameterError as problem:
-            field = next((each for each in self.get_params(deep=False) if f"'{each}'" in str(problem)), "")
-            raise Misuse(str(problem).rstrip("."), source=type(self).__name__, field=field) from None
+        check_parameters(self)
 
     # scikit-learn's
 
@@ -147,14 +143,14 @@ class StreamEstimator(BaseEstimator):
             self.classes_ = np.unique(labels if classes is None else classes)
             if len(self.classes_) < 2:
                 raise ValueError(
-                    f"the labels have one class only, {self.classes_[0]!r}: two or more are needed"
+                    f"the labels have one class only, {self.classes_.tolist()[0]!r}: two or more are needed"
                 )
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"`classes={classes!r}` is not the same as on last call: {self.classes_!r}")
         places = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
         strange = self.classes_[places] != labels
         if strange.any():
-            raise ValueError(f"the label {labels[strange][0]!r} is none of the classes {self.classes_!r}")
+            raise ValueError(f"the label {labels[strange].tolist()[0]!r} is none of the classes {self.classes_!r}")
         return places.astype(np.float64)
 
     def __sklearn_tags__(self) -> Any:
@@ -164,6 +160,20 @@ class StreamEstimator(BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_model")
+
+
+def parameters_of(estimator: BaseEstimator) -> dict[str, Any]:
+    """The arguments of an estimator's constructor, as plain JSON values."""
+    return {name: _plain(value) for name, value in estimator.get_params(deep=False).items()}
+
+
+def check_parameters(estimator: BaseEstimator) -> None:
+    """Raise Misuse where scikit-learn's validation refuses an argument of an estimator's constructor."""
+    try:
+        estimator._validate_params()
+    except InvalidParameterError as problem:
+        field = next((each for each in estimator.get_params(deep=False) if f"'{each}'" in str(problem)), "")
+        raise Misuse(str(problem).rstrip("."), source=type(estimator).__name__, field=field) from None
 
 
 def _plain(value: Any) -> Any:

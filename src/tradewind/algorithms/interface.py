@@ -59,6 +59,10 @@ class State(Protocol):
         """A copy of the table, or of those of its rows (along axis 0), in the order asked."""
         ...
 
+    def entries(self, key: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """The rows of a sparse table that were ever pushed to, ascending, and their values."""
+        ...
+
     def push(self, key: str, delta: ArrayLike, rows: NDArray[np.int64] | None = None) -> None:
         """Give `delta` to the table's aggregation: to all of it, or to those rows. Rows must be distinct."""
         ...

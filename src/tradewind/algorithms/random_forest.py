@@ -23,7 +23,7 @@ from tradewind.algorithms.batch import Batch
 from tradewind.algorithms.chance import chance_of
 from tradewind.algorithms.estimator import StreamEstimator
 from tradewind.algorithms.interface import PROGRESS, State
-from tradewind.algorithms.linear.labels import class_numbers, numeric
+from tradewind.algorithms.labels import class_numbers, numeric
 from tradewind.algorithms.linear.rows import check_rows
 from tradewind.algorithms.trees.forest import LEAF, ForestModel
 from tradewind.errors import Misuse, suggestion
@@ -35,6 +35,13 @@ TREES, CLASSES, FEATURES = "trees", "classes", "features"
 class _Forest(StreamEstimator):
     """What the classifier and the regressor share."""
 
+    n_estimators: int
+    trees_per_batch: int
+    max_leaf_nodes: int
+    min_samples_leaf: int
+    max_features: Any
+    batch_size: int
+    seed: int
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "trees_per_batch": [Interval(Integral, 1, None, closed="left")],
@@ -76,6 +83,8 @@ class _Forest(StreamEstimator):
         count = min(self.trees_per_batch, self.n_estimators)
         for batch in stream:
             check_rows(batch, features, "update")
+            if not len(batch):
+                raise Misuse("the batch is empty", source="update", fix="Leave it out.")
             labels = numeric(batch.labels, "update")
             if self.labels == "classes":
                 labels = class_numbers(labels, classes, "update").astype(np.float64)
@@ -122,7 +131,7 @@ class _Forest(StreamEstimator):
     def _grow(
         self, batch: Batch, labels: NDArray[np.float64], classes: int, chance: np.random.Generator
     ) -> tuple[NDArray[np.float64], float, float]:
-        """A tree of a bootstrap sample as one row of numbers; its loss on the rows left out, and their weight."""
+        """A tree of a bootstrap sample as one row of numbers; its loss on the rows left out; their number."""
         n = len(batch)
         counts = np.bincount(chance.integers(0, n, n), minlength=n).astype(np.float64)
         weights = counts if batch.weights is None else counts * batch.weights

@@ -26,6 +26,8 @@ VERBS = {
     "resume": "Go on with a run that was paused or cut off.",
     "runs": "The runs so far: how they stand and what they cost.",
     "report": "Write a run's report, one HTML file.",
+    "card": "Show the card of a finished run's model: its data, settings, quality and cost.",
+    "export": "Write a finished run's model for others, as ONNX or in the open layout.",
     "replay": "Decide every view of a journal again and compare.",
     "compare": "What policies would have paid for a job, from random starts in a recorded market.",
     "explain": "Why each lease was taken and dropped, in words.",

@@ -68,7 +68,7 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any
     where = Path(path)
     if where.is_dir():
         where = where / _TENSORS
-    if not where.exists():
+    if not where.is_file():
         raise Misuse("there is no model here", source=str(path), fix=f"Give a directory with {_TENSORS}.")
     refuse_pickle(where)
     try:
@@ -82,7 +82,15 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any
         )  # fmt: skip
     if metadata.get("digest") != arrays_digest(arrays):
         raise Misuse("the arrays were altered or damaged", source=str(where), fix="Fetch the file again.")
-    return arrays, json.loads(metadata["header"])
+    try:
+        header = json.loads(metadata["header"])
+    except (KeyError, ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise Misuse(
+            "the header is no JSON object", source=str(where), field="header", fix="Fetch the file again."
+        )
+    return arrays, header
 
 
 def refuse_pickle(path: Path) -> None:
@@ -99,11 +107,17 @@ def refuse_pickle(path: Path) -> None:
         ".skops",
     )
     objects = start[:6] == b"\x93NUMPY" and b"|O" in start
-    if start[:2] in _PICKLES or archive or objects or path.suffix in (".pkl", ".pickle", ".joblib"):
+    pickled = start[:2] in _PICKLES and not _tensors(start, path)
+    if pickled or archive or objects or path.suffix in (".pkl", ".pickle", ".joblib"):
         raise Misuse(
             "this is a pickle, or may hold one; loading it could run anything", source=str(path),
             fix="Save the model as safetensors.",
         )  # fmt: skip
+
+
+def _tensors(start: bytes, path: Path) -> bool:
+    """Whether a file begins as safetensors do: its header's length can have a pickle's first two bytes."""
+    return start[8:9] == b"{" and 8 + int.from_bytes(start[:8], "little") <= path.stat().st_size
 
 
 def write_snapshot(

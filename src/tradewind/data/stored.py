@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from tradewind.algorithms.batch import Batch
 from tradewind.data.cursors import Reading, check_reading
+from tradewind.data.interface import Part
 from tradewind.data.schemas import Labels, Schema, check_labels
 from tradewind.data.tables import Table
 from tradewind.data.tensor_files import read_tensors, write_tensors
@@ -41,9 +43,7 @@ class StoredData:
         """Every row."""
         return self.table.batch
 
-    def part(
-        self, worker: int, of: int, batch_size: int, epochs: int = 1, seed: int | None = None
-    ) -> StoredPart:
+    def part(self, worker: int, of: int, batch_size: int, epochs: int = 1, seed: int | None = None) -> Part:
         """The share of logical worker `worker` of `of`; `seed` shuffles the blocks of each epoch."""
         check_reading(self.name, worker, of, batch_size, epochs)
         rows = len(self.table.batch)
@@ -108,7 +108,7 @@ class StoredPart:
     def _from(self, start: int) -> Iterator[Batch]:
         for index in range(start, self._reading.length):
             place = self._reading.place(index)
-            yield self._batch.rows(place.start, place.stop)
+            yield replace(self._batch.rows(place.start, place.stop), epoch=place.epoch)
 
     def rows_before(self, index: int) -> int:
         """How many rows the batches before `index` hold."""

@@ -13,6 +13,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ import numpy as np
 
 from tradewind.algorithms.batch import Batch, batch_of
 from tradewind.data.cursors import check_reading
+from tradewind.data.interface import Part
 from tradewind.data.schemas import Labels, Schema, check_labels
 from tradewind.data.tables import Table, check_finite, concatenate
 from tradewind.errors import Misuse, Temporary
@@ -70,8 +72,11 @@ def as_batch(item: Any, name: str, labelled: bool | None) -> Batch:
 class _Blocks:
     """Cuts whatever an iterator gives into checked blocks of `size` rows; the last may be shorter."""
 
-    def __init__(self, items: Iterator[Any], name: str, schema: Schema | None, size: int) -> None:
+    def __init__(
+        self, items: Iterator[Any], name: str, schema: Schema | None, size: int, gaps: bool = False
+    ) -> None:
         self._items, self._name, self._schema, self._size = items, name, schema, size
+        self._gaps = gaps
         self._held: list[Batch] = []
         self._count = 0
         self._seen = 0
@@ -79,7 +84,7 @@ class _Blocks:
     def _take(self) -> bool:
         for item in self._items:
             batch = as_batch(item, self._name, None if self._schema is None else self._schema.labelled)
-            self._schema = check_rows(batch, self._name, self._schema, self._seen)
+            self._schema = check_rows(batch, self._name, self._schema, self._seen, self._gaps)
             self._seen += len(batch)
             if len(batch):
                 self._held.append(batch)
@@ -101,8 +106,11 @@ class _Blocks:
         return block
 
 
-def check_rows(batch: Batch, name: str, schema: Schema | None, first_row: int) -> Schema:
-    """The schema of a stream's next rows; Misuse if they are bad or unlike those before."""
+def check_rows(batch: Batch, name: str, schema: Schema | None, first_row: int, gaps: bool = False) -> Schema:
+    """The schema of a stream's next rows; Misuse if they are bad or unlike those before.
+
+    With `gaps` a value may be missing, as NaN.
+    """
     if batch.labels is not None and batch.labels.dtype.kind not in "fiub":
         raise Misuse(
             f"the label {batch.labels[0]!r} is not a number", source=name, field=f"row {first_row}: label",
@@ -117,7 +125,7 @@ def check_rows(batch: Batch, name: str, schema: Schema | None, first_row: int) -
         else:
             what = "sparse and dense rows are mixed"
         raise Misuse(what, source=name, field=f"row {first_row}", fix="Give every row the same shape.")
-    check_finite(batch, name, first_row=first_row)
+    check_finite(batch, name, first_row=first_row, gaps=gaps)
     return found
 
 
@@ -132,14 +140,20 @@ class StreamedData:
     """Seconds that a part of a stream waits for the slowest one."""
 
     def __init__(
-        self, source: Callable[[], Iterable[Any]] | Iterable[Any], name: str, rows: int | None = None
+        self,
+        source: Callable[[], Iterable[Any]] | Iterable[Any],
+        name: str,
+        rows: int | None = None,
+        gaps: bool = False,
     ) -> None:
+        """With `gaps` a value may be missing, as NaN."""
         self.name = name
         self.rows = rows
+        self._gaps = gaps
         self._source = source
         self._reopens = callable(source)
         first = iter(source() if callable(source) else source)
-        sizing = _Blocks(first, name, None, 1)
+        sizing = _Blocks(first, name, None, 1, gaps)
         if not sizing._take():
             raise Misuse("there are no rows", source=name, fix="Give an iterable with rows.")
         self._first = sizing._held[0]
@@ -153,7 +167,7 @@ class StreamedData:
         """The first rows, at most `count`; they are kept for the parts, nothing is taken away."""
         with self._lock:
             if self._reopens:
-                block = _Blocks(self._open(), self.name, self.schema, count).next()
+                block = _Blocks(self._open(), self.name, self.schema, count, self._gaps).next()
                 assert block is not None
                 return block
             if self._live is not None:
@@ -161,11 +175,20 @@ class StreamedData:
                     "the head was asked for after reading began", source=self.name,
                     fix="Ask for the head of a stream first.",
                 )  # fmt: skip
-            blocks = _Blocks(self._open(), self.name, self.schema, count)
+            blocks = _Blocks(self._open(), self.name, self.schema, count, self._gaps)
             block = blocks.next()
             assert block is not None
             self._first = concatenate([block, *blocks._held])
             return block
+
+    @property
+    def reopens(self) -> bool:
+        """Whether the rows can be read more than once."""
+        return self._reopens
+
+    def blocks(self, size: int) -> _Blocks:
+        """All rows of a source that reopens, in checked blocks of `size`."""
+        return _Blocks(self._open(), self.name, self.schema, size, self._gaps)
 
     def _open(self) -> Iterator[Any]:
         if callable(self._source):
@@ -173,9 +196,7 @@ class StreamedData:
         # chain, not a generator: dropping that one would close the stream that it yields from
         return itertools.chain([self._first], self._rest)
 
-    def part(
-        self, worker: int, of: int, batch_size: int, epochs: int = 1, seed: int | None = None
-    ) -> ReopenedPart | LivePart:
+    def part(self, worker: int, of: int, batch_size: int, epochs: int = 1, seed: int | None = None) -> Part:
         """The share of logical worker `worker` of `of`. A stream has its own order: no `seed`."""
         check_reading(self.name, worker, of, batch_size, epochs)
         if seed is not None:
@@ -194,7 +215,7 @@ class StreamedData:
             )  # fmt: skip
         with self._lock:
             if self._live is None:
-                blocks = _Blocks(self._open(), self.name, self.schema, batch_size)
+                blocks = _Blocks(self._open(), self.name, self.schema, batch_size, self._gaps)
                 self._live = _LiveStream(blocks, of, batch_size, self)
             elif (self._live.workers, self._live.batch_size) != (of, batch_size):
                 raise Misuse(
@@ -227,13 +248,13 @@ class ReopenedPart:
     def batches(self, start: int = 0) -> Iterator[Batch]:
         """The batches from `start` on; those before are read and passed over."""
         index = 0
-        for _ in range(self._epochs):
-            blocks = _Blocks(self._data._open(), self._data.name, self._data.schema, self._size)
+        for epoch in range(self._epochs):
+            blocks = self._data.blocks(self._size)
             number = 0
             while (block := blocks.next()) is not None:
                 if number % self._of == self._worker:
                     if index >= start:
-                        yield block
+                        yield replace(block, epoch=epoch)
                     index += 1
                 number += 1
 

@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.json import encode
 from numpy.typing import NDArray
 
 from tradewind.algorithms.batch import Batch, batch_of
@@ -19,21 +20,28 @@ from tradewind.data.formats.delimited import parse_csv
 from tradewind.data.formats.libsvm import parse_libsvm
 from tradewind.data.formats.numerals import read_text, unpacked
 from tradewind.data.formats.parquet import parse_parquet
+from tradewind.data.formats.series_lines import parse_series
 from tradewind.data.object_store import read_address
+from tradewind.data.preparation import Preparation, prepared
 from tradewind.data.schemas import encode_classes
+from tradewind.data.splitting import Split, split_of
+from tradewind.data.splitting import split as parted
 from tradewind.data.stored import StoredData
 from tradewind.data.streamed import StreamedData, as_batch, check_rows
 from tradewind.data.tables import Table, check_finite, concatenate
 from tradewind.errors import Corrupt, Misuse, suggestion
 
-FORMATS = ("auto", "csv", "libsvm", "parquet", "saved")
+FORMATS = ("auto", "csv", "libsvm", "parquet", "saved", "series")
 """What `format` may be; `saved` is a file that `StoredData.save` wrote."""
+MISSING = ("refuse", "keep", "mean")
+"""What `missing` may be."""
 SAMPLES = {"adult": "adult.libsvm.gz", "adult.test": "adult.test.libsvm.gz"}
 """The data sets that the package carries; see data/samples/ATTRIBUTION.md."""
 _SAMPLE_FEATURES = {"adult": 123, "adult.test": 123}
 _SUFFIXES = {
     ".csv": "csv", ".tsv": "csv", ".txt": "libsvm", ".libsvm": "libsvm", ".svm": "libsvm",
     ".svmlight": "libsvm", ".parquet": "parquet", ".pq": "parquet", ".safetensors": "saved",
+    ".jsonl": "series",
 }  # fmt: skip
 
 _MOST_KEPT = 8
@@ -56,12 +64,16 @@ def open_data(
     zero_based: bool = False,
     name: str = "",
     cache: str | os.PathLike[str] | None = None,
+    missing: str = "refuse",
+    categories: Sequence[str | int] = (),
+    split: Split | Mapping[str, Any] | None = None,
+    prepare: Any = None,
 ) -> StoredData | StreamedData:
     """Open a data set.
 
     `source` is one of
-    - the path or address of a file (CSV, LIBSVM, Parquet, plain or gzip; found by its name where `format` is
-      auto), or `adult` or `adult.test`, which the package carries;
+    - the path or address of a file (CSV, LIBSVM, Parquet, series in JSON Lines, plain or gzip; found by its
+      name where `format` is auto), or `adult` or `adult.test`, which the package carries;
     - an array or scipy sparse matrix (n, d), with `labels` (n,) and `weights` (n,); (X, y); a Batch;
     - a list of rows (x, y) or of batches (X, y), which is kept in memory;
     - a callable that returns an iterator of such, which is opened again for each pass and never held;
@@ -72,8 +84,123 @@ def open_data(
     labels 0, 1, ... of text stand for, as for a test set. `cache` is a directory where the parsed rows are
     kept, so that the next process maps them in a moment.
 
+    `missing` says what a missing value is: `refuse` for an error that names row and column; `keep` for NaN,
+    which only some learners take; `mean` for the mean of its column. A label or weight may not be missing.
+    `categories` names columns of CSV and Parquet files that are text; each text becomes a number of its own,
+    for a step that hashes it. `split` keeps the rows on one side, see `splitting.Split`, such as
+    `{"test": 0.2, "side": "train"}`; its key may name a column that is not among `features`, which is then
+    read as text. `prepare` makes the rows ready as they are read, see `preparation.prepared`, such as
+    `["ColumnScaler"]`; the steps see the rows of the split, filled.
+
     Raises Misuse, naming file, line and column, before anything else is done with the data.
     """
+    if missing not in MISSING:
+        raise Misuse(f"{missing!r} is no way", field="missing", fix=suggestion(missing, MISSING))
+    kept = None if cache is None else Path(cache)
+    if split is not None and not isinstance(split, Split):
+        split = split_of(split)
+    beside = _key_beside(split, source, features)
+    if beside:
+        features, categories = [*features, *beside], [*categories, *beside]  # type: ignore[misc]
+    try:
+        data = _opened(
+            source, labels, format, label, features, weight, weights, classes, header, delimiter, zero_based,
+            name, kept, missing != "refuse", tuple(categories),
+        )  # fmt: skip
+    except Misuse as problem:
+        if beside and problem.field == "features" and repr(beside[0]) in str(problem):
+            raise Misuse(
+                f"there is no column {beside[0]!r}", source=problem.source, field="split.key", fix=problem.fix
+            ) from None
+        raise
+    if split is not None:
+        data = _side(data, split, kept, len(beside))
+    return made_ready(data, missing=missing, prepare=prepare, cache=cache)
+
+
+def made_ready(
+    data: StoredData | StreamedData,
+    *,
+    missing: str = "refuse",
+    split: Split | Mapping[str, Any] | None = None,
+    prepare: Any = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> StoredData | StreamedData:
+    """Data that is open already, with what `open_data` does to its rows: the split, the means, the steps."""
+    kept = None if cache is None else Path(cache)
+    if split is not None:
+        data = _side(data, split if isinstance(split, Split) else split_of(split), kept)
+    if missing == "mean":
+        if isinstance(prepare, Preparation | str | Path):
+            raise Misuse(
+                "a preparation that is fitted fills what it fills", field="missing",
+                fix="Give missing='keep': the means are among its steps.",
+            )  # fmt: skip
+        prepare = ["Imputer", *(prepare or ())]
+    return data if prepare is None else prepared(data, prepare, kept)
+
+
+def _key_beside(split: Split | None, source: Any, features: Any) -> list[str]:
+    """The key of a split where it is a column of a file, and not among the features asked for."""
+    if split is None or not isinstance(split.key, str) or not isinstance(source, str | os.PathLike):
+        return []
+    named = isinstance(features, Sequence) and not isinstance(features, str)
+    return [split.key] if named and split.key not in features else []
+
+
+def _side(
+    data: StoredData | StreamedData, split: Split, cache: Path | None, beside: int = 0
+) -> StoredData | StreamedData:
+    """The rows on one side; of stored rows a copy in `cache`, which the processes of a machine share.
+
+    The last `beside` columns were read for the split alone, and go.
+    """
+    split.check()
+    if isinstance(data, StreamedData):
+        return parted(data, split)
+    known = hashlib.blake2b(data.digest().encode() + encode([split, beside]), digest_size=16)
+    kept = None if cache is None else cache / f"side-{known.hexdigest()}.safetensors"
+    if kept is not None:
+        try:
+            return StoredData.load(kept)
+        except Corrupt:
+            pass  # there is none, or a damaged one: a cache is only a cache
+    found = parted(data, split)
+    assert isinstance(found, StoredData)
+    if beside:
+        found = StoredData(_without_last(found.table, beside))
+    if kept is None:
+        return found
+    found.save(kept)
+    return StoredData.load(kept)
+
+
+def _without_last(table: Table, count: int) -> Table:
+    whole = table.batch
+    assert whole.dense is not None
+    rows = np.ascontiguousarray(whole.dense[:, :-count])
+    batch = batch_of(rows, whole.labels, whole.weights)
+    return Table(table.name, batch, table.columns[:-count], table.classes, table.lines)
+
+
+def _opened(
+    source: Any,
+    labels: Any,
+    format: str,
+    label: str | int | None,
+    features: int | Sequence[str | int] | None,
+    weight: str | int | None,
+    weights: Any,
+    classes: Sequence[str] | None,
+    header: bool | None,
+    delimiter: str | None,
+    zero_based: bool,
+    name: str,
+    cache: Path | None,
+    gaps: bool,
+    categories: tuple[str | int, ...],
+) -> StoredData | StreamedData:
+    """What `open_data` opens, as it is there."""
     if format not in FORMATS:
         raise Misuse(f"{format!r} is no format", field="format", fix=suggestion(format, FORMATS))
     kinds = None if classes is None else tuple(classes)
@@ -86,33 +213,37 @@ def open_data(
         options = {
             "label": label, "features": features if isinstance(features, int | None) else list(features),
             "weight": weight, "classes": kinds, "header": header, "delimiter": delimiter,
-            "zero_based": zero_based,
+            "zero_based": zero_based, "gaps": gaps, "categories": categories,
         }  # fmt: skip
-        return _open_file(os.fspath(source), format, options, name, None if cache is None else Path(cache))
+        return _open_file(os.fspath(source), format, options, name, cache)
+    if categories:
+        raise Misuse(
+            "categories= goes with files", field="categories", fix="Hash text with FeatureHashing.transform."
+        )
     count = features if isinstance(features, int) else None
     if isinstance(source, tuple) and len(source) in (2, 3) and labels is None:
         source, labels, weights = (*source, weights)[:3]
     if isinstance(source, Batch):
-        return _in_memory(source.matrix(), source.labels, source.weights, name or "batch", kinds, count)
+        return _in_memory(source.matrix(), source.labels, source.weights, name or "batch", kinds, count, gaps)
     if hasattr(source, "tocsr") or hasattr(source, "__array__"):
-        return _in_memory(source, labels, weights, name or "X", kinds, count)
+        return _in_memory(source, labels, weights, name or "X", kinds, count, gaps)
     if callable(source) or (isinstance(source, Iterable) and not isinstance(source, Sequence)):
-        data = StreamedData(source, name or "stream")
+        data = StreamedData(source, name or "stream", gaps=gaps)
         _check_count(data.schema.features, count, data.name)
         return data
     if isinstance(source, Sequence):
         if labels is not None:
-            return _in_memory(np.asarray(source), labels, weights, name or "X", kinds, count)
+            return _in_memory(np.asarray(source), labels, weights, name or "X", kinds, count, gaps)
         batches, schema, seen = [], None, 0
         for item in source:
             batch = as_batch(item, name or "rows", None if schema is None else schema.labelled)
-            schema = check_rows(batch, name or "rows", schema, seen)
+            schema = check_rows(batch, name or "rows", schema, seen, gaps)
             seen += len(batch)
             batches.append(batch)
         if not seen:
             raise Misuse("there are no rows", source=name or "rows", fix="Give a list with rows.")
         whole = concatenate(batches)
-        return _in_memory(whole.matrix(), whole.labels, whole.weights, name or "rows", kinds, count)
+        return _in_memory(whole.matrix(), whole.labels, whole.weights, name or "rows", kinds, count, gaps)
     raise Misuse(
         f"{type(source).__name__} is no source of data", field="source",
         fix="Give a path, an array, (X, y), or an iterable of rows or batches.",
@@ -120,7 +251,13 @@ def open_data(
 
 
 def _in_memory(
-    features: Any, labels: Any, weights: Any, name: str, classes: tuple[str, ...] | None, count: int | None
+    features: Any,
+    labels: Any,
+    weights: Any,
+    name: str,
+    classes: tuple[str, ...] | None,
+    count: int | None,
+    gaps: bool,
 ) -> StoredData:
     columns = tuple(str(column) for column in getattr(features, "columns", ()))
     if not hasattr(features, "tocsr") and np.ndim(features) != 2:
@@ -155,7 +292,7 @@ def _in_memory(
             )
     _check_count(batch.features, count, name)
     whole = batch_of(batch.matrix(), kept, carried)
-    check_finite(whole, name, columns)
+    check_finite(whole, name, columns, gaps=gaps)
     return StoredData(Table(name, whole, columns, kinds))
 
 
@@ -238,8 +375,23 @@ def _parse(text: bytes, name: str, format: str, options: dict[str, Any], source:
             raise Misuse(
                 "LIBSVM columns have no names", source=name, field="features", fix="Give how many there are."
             )
-        return parse_libsvm(text, name, features=features, zero_based=options["zero_based"], classes=classes)
-    columns: dict[str, Any] = {key: options[key] for key in ("label", "weight")}
+        if options["categories"]:
+            raise Misuse(
+                "LIBSVM has no columns of text", source=name, field="categories", fix="Leave it out."
+            )
+        return parse_libsvm(
+            text, name, features=features, zero_based=options["zero_based"], classes=classes,
+            gaps=options["gaps"],
+        )  # fmt: skip
+    if format == "series":
+        if options["categories"]:
+            raise Misuse("series have no columns", source=name, field="categories", fix="Leave it out.")
+        if not isinstance(features, int | None):
+            raise Misuse(
+                "series have no columns", source=name, field="features", fix="Give how many columns to make."
+            )
+        return parse_series(text, name, features=features)
+    columns: dict[str, Any] = {key: options[key] for key in ("label", "weight", "gaps", "categories")}
     if format == "parquet":
         return parse_parquet(text, name, features=features, classes=classes, **columns)
     tabs = source.removesuffix(".gz").endswith(".tsv")

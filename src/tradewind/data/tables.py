@@ -37,25 +37,36 @@ class Table:
         return f"row {row}" if self.lines is None else f"line {int(self.lines[row])}"
 
 
-def check_finite(batch: Batch, name: str, columns: Sequence[str] = (), first_row: int = 0) -> None:
-    """Raise Misuse at the first value or label that is NaN or infinite, naming row and column."""
+def check_finite(
+    batch: Batch, name: str, columns: Sequence[str] = (), first_row: int = 0, gaps: bool = False
+) -> None:
+    """Raise Misuse at the first value or label that is NaN or infinite, naming row and column.
+
+    With `gaps` a value may be NaN, which means that it is missing; a label or weight still may not.
+    """
 
     def refuse(value: float, row: int, field: str) -> None:
+        fix = "Fill or drop such rows first."
+        if np.isnan(value) and field not in ("label", "weight"):
+            fix = "Drop such rows, or open the data with missing='mean' or 'keep'."
         raise Misuse(
-            f"{value} is not a finite number", source=name, field=f"row {first_row + row}: {field}",
-            fix="Fill or drop such rows first.",
-        )  # fmt: skip
+            f"{value} is not a finite number", source=name, field=f"row {first_row + row}: {field}", fix=fix
+        )
+
+    def wrong(values: NDArray[Any]) -> NDArray[np.bool_]:
+        fine: NDArray[np.bool_] = ~np.isinf(values) if gaps else np.isfinite(values)
+        return ~fine
 
     # A sum is finite only where every term is; it needs no array of flags, and seldom fails.
     with np.errstate(invalid="ignore", over="ignore"):
         if batch.dense is not None and not np.isfinite(batch.dense.sum(dtype=np.float64)):
-            bad = np.argwhere(~np.isfinite(batch.dense))
+            bad = np.argwhere(wrong(batch.dense))
             if len(bad):
                 row, column = (int(place) for place in bad[0])
                 field = columns[column] if columns else f"column {column}"
                 refuse(float(batch.dense[row, column]), row, field)
         if batch.values is not None and not np.isfinite(batch.values.sum(dtype=np.float64)):
-            places = np.flatnonzero(~np.isfinite(batch.values))
+            places = np.flatnonzero(wrong(batch.values))
             if len(places):
                 assert batch.indptr is not None and batch.indices is not None
                 entry = int(places[0])

@@ -47,6 +47,8 @@ def read_tensors(path: Path, *, mapped: bool = False) -> tuple[dict[str, NDArray
             buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size >= 8 else None
     except FileNotFoundError:
         raise Corrupt(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise Corrupt(f"{path}: this is a folder, not a file") from None
     if buffer is None:
         raise Corrupt(f"{path}: {size} bytes are no safetensors file")
     length = int.from_bytes(buffer[:8], "little")
@@ -56,7 +58,7 @@ def read_tensors(path: Path, *, mapped: bool = False) -> tuple[dict[str, NDArray
         header = json.loads(buffer[8 : 8 + length])
         metadata = {str(key): str(value) for key, value in header.pop("__metadata__", {}).items()}
         arrays = {name: _array(buffer, 8 + length, entry) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise Corrupt(f"{path}: not a whole safetensors file ({error})") from None
     if not mapped:
         arrays = {name: array.copy() for name, array in arrays.items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from tradewind.algorithms.batch import Batch
@@ -13,11 +15,13 @@ from tradewind.algorithms.interface import Algorithm
 from tradewind.control.policy import AnyPolicy
 from tradewind.data.catalogs import aws_catalog
 from tradewind.data.object_store import open_store
+from tradewind.data.preparation import Preparation, PreparedRows, PreparedStream, with_steps
 from tradewind.data.recorded_histories import history
 from tradewind.data.schemas import Labels
 from tradewind.data.stored import StoredData
 from tradewind.data.streamed import StreamedData
-from tradewind.data.streams import open_data
+from tradewind.data.streams import made_ready, open_data
+from tradewind.data.tables import Table
 from tradewind.errors import Misuse, suggestion
 from tradewind.estimates.outlook import Forecaster
 from tradewind.estimates.revocation.forecasters import forecaster
@@ -59,6 +63,11 @@ class Material(Struct, frozen=True):
     algorithm: Algorithm
     train: StoredData | StreamedData
     test: Batch | None
+    held: StoredData | None = None
+    """Where `test` is from."""
+    validation: Batch | None = None
+    preparation: Preparation | None = None
+    """The fitted steps that all rows go through; None where there are none."""
 
 
 def market_of(spec: ProviderSpec, catalog: Catalog | None = None) -> tuple[RecordedMarket, float]:
@@ -190,11 +199,11 @@ def modelled_work(spec: TrainSpec, policy: AnyPolicy, measured: Progress) -> Mod
     )
 
 
-def job_of(spec: TrainSpec) -> Job:
-    """The job as all its processes see it."""
+def job_of(spec: TrainSpec, steps: Path | None = None) -> Job:
+    """The job as all its processes see it, whose rows go through the fitted steps in `steps` if given."""
     return Job(
         learner=spec.learner,
-        data=source_of(spec),
+        data=source_of(spec, steps),
         epochs=spec.epochs,
         batch=spec.batch,
         parts=spec.parts,
@@ -204,24 +213,52 @@ def job_of(spec: TrainSpec) -> Job:
     )
 
 
-def source_of(spec: TrainSpec) -> dict[str, Any]:
-    """The arguments of `open_data` for the rows to learn from, with paths that hold in every process."""
+def source_of(spec: TrainSpec, steps: Path | None = None) -> dict[str, Any]:
+    """The arguments of `open_data` for the rows to learn from, with paths that hold in every process.
+
+    In place of what the spec says of steps, those that were fitted and lie in the folder `steps`, if given.
+    """
     data = spec.data
     options: dict[str, Any] = {"source": _absolute(data.path), "format": data.format}
-    if data.label:
+    if data.label != "":
         options["label"] = data.label
     elif build_algorithm(spec.learner).labels == "none":
         options["label"] = None
-    if data.features is not None:
-        options["features"] = data.features
+    if data.columns or data.features is not None:
+        options["features"] = list(data.columns) or data.features
+    if data.weight is not None:
+        options["weight"] = data.weight
+    if data.categories:
+        options["categories"] = list(data.categories)
+    if data.missing != "refuse":
+        options["missing"] = data.missing
+    if data.split is not None:
+        options["split"] = {**msgspec.to_builtins(data.split), "side": "train"}
+    if steps is not None:
+        options["prepare"] = _absolute(str(steps))
+        if data.missing == "mean":
+            options["missing"] = "keep"  # the means are among the steps
+    elif data.prepare:
+        own = isinstance(data.prepare, str)
+        options["prepare"] = _absolute(str(data.prepare)) if own else list(data.prepare)
     return options
 
 
-def material_of(spec: TrainSpec, cache: Path | None, stream: StreamedData | None = None) -> Material:
-    """The algorithm and the data, opened and checked against each other before anything is rented."""
+def material_of(
+    spec: TrainSpec, cache: Path | None, stream: StreamedData | None = None, steps: Path | None = None
+) -> Material:
+    """The algorithm and the data, opened and checked against each other before anything is rented.
+
+    The rows go through the steps that the spec says, fitted here on those to learn from; or through those in
+    the folder `steps`. `stream` takes the place of the spec's path.
+    """
     algorithm = build_algorithm(spec.learner)
-    source = source_of(spec)
-    train = open_data(**source, cache=cache) if stream is None else stream
+    source = source_of(spec, steps)
+    if stream is None:
+        train = open_data(**source, cache=cache)
+    else:
+        ready = {name: source[name] for name in ("missing", "split", "prepare") if name in source}
+        train = made_ready(stream, **ready)
     if isinstance(train, StreamedData) and spec.runtime != "inline":
         raise Misuse(
             "a stream that passes once cannot be read by several machines",
@@ -230,13 +267,70 @@ def material_of(spec: TrainSpec, cache: Path | None, stream: StreamedData | None
         )
     if algorithm.labels != "none":
         train.check_labels(Labels(algorithm.labels))
-    test = None
+    preparation = train.preparation if isinstance(train, PreparedRows | PreparedStream) else None
+    held = validation = None
     if spec.data.test is not None:
-        held = open_data(**{**source, "source": _absolute(spec.data.test), "features": train.schema.features})
-        held.schema.check_continues(train.schema, spec.data.test)
-        assert isinstance(held, StoredData)
-        test = held.whole()
-    return Material(algorithm, train, test)
+        held = _rows_beside(spec, train, spec.data.test)
+    elif spec.data.split is not None:
+        held = _held_back(source, preparation, stream)
+    if spec.data.validation is not None:
+        validation = _rows_beside(spec, train, spec.data.validation).whole()
+    return Material(
+        algorithm=algorithm,
+        train=train,
+        test=None if held is None else held.whole(),
+        held=held,
+        validation=validation,
+        preparation=preparation,
+    )
+
+
+def _rows_beside(spec: TrainSpec, train: StoredData | StreamedData, path: str) -> StoredData:
+    """The rows of another file, made ready as those to learn from; Misuse unless they have the same form."""
+    before, preparation = train, None
+    if isinstance(train, PreparedRows | PreparedStream):
+        before, preparation = train.data, train.preparation
+    options = {**source_of(spec), "source": _absolute(path)}
+    if options["format"] == "saved":
+        options["format"] = "auto"
+    if not spec.data.columns:
+        options["features"] = before.schema.features
+    if before.schema.classes:
+        options["classes"] = list(before.schema.classes)
+    held = open_data(**_without_steps(options))
+    held.schema.check_continues(before.schema, path)
+    held = held if preparation is None else with_steps(held, preparation)
+    assert isinstance(held, StoredData)
+    return held
+
+
+def _held_back(
+    source: dict[str, Any], preparation: Preparation | None, stream: StreamedData | None
+) -> StoredData:
+    """The test side of the split, made ready as the rows to learn from."""
+    split = {**source["split"], "side": "test"}
+    held: StoredData | StreamedData
+    if stream is None:
+        held = open_data(**_without_steps(source), split=split)
+    elif stream.reopens:
+        side = made_ready(stream, split=split)
+        held = StoredData(Table(side.name, side.head(sys.maxsize), side.schema.columns, side.schema.classes))
+    else:
+        raise Misuse(
+            "a stream that passes once cannot hold rows back",
+            source=stream.name,
+            field="data.split",
+            fix="Give a callable that opens the stream again, or name test rows with data.test.",
+        )
+    held = held if preparation is None else with_steps(held, preparation)
+    assert isinstance(held, StoredData)
+    return held
+
+
+def _without_steps(source: dict[str, Any]) -> dict[str, Any]:
+    """How the rows are read, gaps and all, without what is done to them afterwards."""
+    left = {name: value for name, value in source.items() if name not in ("split", "prepare")}
+    return {**left, "missing": "keep"} if left.get("missing") == "mean" else left
 
 
 def _absolute(path: str) -> str:

@@ -210,7 +210,8 @@ def _items(values: Mapping[str, Any], section: str) -> list[str]:
         elif name in ("cost", "cost_on_demand"):
             lines.append(f"- {shown}: {'not known' if value is None else dollars(value)}")
         elif name == "seconds" and value is not None:
-            lines.append(f"- time: {durations.text(value)} of the market's time")
+            whose = "" if values.get("market") is None else " of the market's time"
+            lines.append(f"- time: {durations.text(value)}{whose}")
         elif isinstance(value, Mapping):
             lines.append(f"- {shown}:")
             lines += [f"  - {inner}: {_shown(each)}" for inner, each in value.items()]

@@ -25,24 +25,8 @@ from msgspec import Struct
 from tradewind import clock
 from tradewind.errors import Misuse, suggestion
 from tradewind.session import durations
+from tradewind.session.data_spec import DataSpec, check_data
 from tradewind.training.job import Learner
-
-
-class DataSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the rows are, and how they are read."""
-
-    path: str
-    """A file, a folder, a URL, or the name of a data set that the package carries."""
-    format: str = "auto"
-    """`libsvm`, `csv` or `parquet`; `auto` goes by the name's ending."""
-    label: str = ""
-    """The column to predict; empty where the format has a place for it."""
-    features: int | None = None
-    """Columns in a row; None to count them."""
-    test: str | None = None
-    """Rows that the finished model is scored on."""
-    validation: str | None = None
-    """Rows for early stopping and for the choice of a threshold."""
 
 
 class PolicySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,7 +141,8 @@ _Where = Callable[[str], str]
 _SHORTHANDS = {"learner": "kind", "data": "path", "policy": "name", "provider": "kind"}
 """Tables for which a plain text will do: it is the value of this key."""
 _DURATIONS = ("snapshot_every", "provider.notice", "provider.boot")
-_PATHS = ("data.path", "data.test", "data.validation", "provider.history", "state.backup", "out")
+_DATA_PATHS = ("data.path", "data.test", "data.validation", "data.prepare")
+_PATHS = (*_DATA_PATHS, "provider.history", "state.backup", "out")
 
 
 @cache
@@ -436,6 +421,7 @@ def _texts(value: Any) -> Sequence[str]:
 
 def _check_together(spec: TrainSpec, where: _Where) -> None:
     """Raise Misuse for fields that are right alone and wrong together."""
+    check_data(spec.data, where)
     if spec.staleness and spec.consistency != "stale_synchronous":
         raise Misuse(
             f"has no meaning when consistency is {spec.consistency!r}",

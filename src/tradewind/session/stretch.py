@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import math
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -17,14 +16,12 @@ import msgspec
 from msgspec import Struct
 
 from tradewind import __version__, clock
-from tradewind.algorithms.batch import Batch
 from tradewind.algorithms.interface import Algorithm, Model
 from tradewind.control.journal import Journal
 from tradewind.control.records import Sample, header_for
 from tradewind.data.model_files import newest_snapshot, write_model_file, write_snapshot
 from tradewind.data.runs import DONE, FAILED, PAUSED, Run, RunIndex
 from tradewind.data.streamed import StreamedData
-from tradewind.data.streams import open_data
 from tradewind.errors import Misuse, TradewindError, Unaffordable
 from tradewind.market.views import View
 from tradewind.session.assembly import (
@@ -39,6 +36,7 @@ from tradewind.session.assembly import (
     stages_of,
 )
 from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of, usual_rate
+from tradewind.session.model_cards import card_of, write_card
 from tradewind.session.places import Places, market_for
 from tradewind.session.report.data import EstimateRow, Source
 from tradewind.session.report.page import write_page
@@ -63,6 +61,8 @@ from tradewind.training.worker import part_of
 
 SPEC, SNAPSHOTS, MODEL, REPORT, DATA = "spec.json", "snapshots", "model", "report.html", "data.safetensors"
 """What a run's folder holds, beside its journal."""
+STEPS = "preparation"
+"""The fitted steps that rows go through: a folder of a run, and again of its model for whoever serves it."""
 SAMPLE_EVERY = 1.0
 """Seconds of the wall's time between two samples of a run that is not simulated."""
 SOURCES = {
@@ -99,6 +99,8 @@ class Trained(Struct, frozen=True, kw_only=True):
     metric: str = ""
     model: Any = None
     """The `Model`; None where nothing was learned: a pause, or a simulation."""
+    preparation: Any = None
+    """The `Preparation` that rows go through before they are given to the model; None where there is none."""
 
     def report(self, path: str | Path) -> None:
         """Write the run's report, one HTML file."""
@@ -138,8 +140,13 @@ class Stretch:
             return
         spec = self.spec
         self.policy = policy_of(spec)
-        self.job = job_of(spec)
-        self.material = material_of(spec, self.directory / "cache", self.stream)
+        steps = self.directory / STEPS
+        base = None if self.base is None else self.base.parent / STEPS
+        known = next((each for each in (steps, base) if each is not None and each.is_dir()), None)
+        self.material = material_of(spec, self.directory / "cache", self.stream, known)
+        if self.material.preparation is not None and known != steps:
+            self.material.preparation.save(steps)  # once, for every process and every stretch of the run
+        self.job = job_of(spec, None if self.material.preparation is None else steps)
         self._check_state()
         self.backup = backup_of(spec.state, self.directory)
         if spec.runtime == "inline":
@@ -225,6 +232,7 @@ class Stretch:
         assert self.record is not None
         told: dict[str, Any] = {} if quality is None else {"quality": quality, "metric": metric}
         self.index.update(self.record.id, state=state, cost=0.0, seconds=seconds, **told)
+        self._write_card(model, quality, metric, seconds=seconds)
         return Trained(
             directory=str(self.directory),
             outcome=state,
@@ -236,6 +244,7 @@ class Stretch:
             quality=quality,
             metric=metric,
             model=model,
+            preparation=self.material.preparation,
         )
 
     def _keep(self, snapshot: Snapshot) -> None:
@@ -277,7 +286,13 @@ class Stretch:
                 journal.record_result("report", RunResult(outcome=FAILED, reason=str(problem)))
                 raise
             trained = self._told_end(result, journal, real)
-        write_page(report_data(self.directory), self.directory / REPORT)
+        page = report_data(self.directory)
+        write_page(page, self.directory / REPORT)
+        self._write_card(
+            trained.model, trained.quality, trained.metric, cost=trained.cost,
+            cost_on_demand=page.cost_on_demand, seconds=trained.seconds, revocations=page.revocations,
+            real=page.real, simulated=page.simulated, sources=page.sources,
+        )  # fmt: skip
         return trained
 
     async def _drive(self, sockets: Path, journal: Journal) -> controller.Result:
@@ -349,7 +364,7 @@ class Stretch:
         )
 
     def _told_end(self, result: controller.Result, journal: Journal, real: bool) -> Trained:
-        assert self.record is not None and self.estimate is not None
+        assert self.record is not None and self.estimate is not None and self.material is not None
         model: Model | None = None
         quality, metric = None, ""
         if result.done and real:
@@ -396,27 +411,34 @@ class Stretch:
             quality=quality,
             metric=metric,
             model=model,
+            preparation=self.material.preparation,
         )
 
     def _finish(self, snapshot: Snapshot) -> tuple[Model, float | None, str]:
         """The model of a finished state, kept in the run's folder and scored on the test rows."""
         assert self.material is not None
         config: dict[str, Any] = {}
-        if self.spec.data.validation is not None:
-            config["validation"] = self._rows_at(self.spec.data.validation)
+        if self.material.validation is not None:
+            config["validation"] = self.material.validation
         model = model_of(self.material.algorithm, snapshot, **config)
         write_model_file(self.directory / MODEL, model.arrays(), model.header())
+        if self.material.preparation is not None:
+            self.material.preparation.save(self.directory / MODEL / STEPS)
         if self.material.test is None:
             return model, None, ""
         return model, float(model.score(self.material.test, model.metric)), model.metric
 
-    def _rows_at(self, path: str) -> Batch:
-        assert self.material is not None
-        schema = self.material.train.schema
-        options = {**self.job.data, "source": path, "features": schema.features}
-        held = open_data(**options)
-        held.schema.check_continues(schema, path)
-        return held.head(sys.maxsize)
+    def _write_card(self, model: Model | None, quality: float | None, metric: str, **came_to: Any) -> None:
+        """Keep the card of a finished run's model beside it."""
+        if model is None:
+            return
+        assert self.material is not None and self.record is not None
+        card = card_of(
+            spec=self.spec, run=self.index.get(self.record.id), algorithm=self.material.algorithm,
+            model=model, directory=self.directory / MODEL, train=self.material.train,
+            test=self.material.held, metrics={} if quality is None else {metric: quality}, **came_to,
+        )  # fmt: skip
+        write_card(self.directory / MODEL, card)
 
 
 def model_of(algorithm: Algorithm, snapshot: Snapshot, **config: Any) -> Model:

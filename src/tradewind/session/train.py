@@ -20,6 +20,7 @@ from tradewind.data.streamed import StreamedData
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse
 from tradewind.session.assembly import goal_of, job_of, material_of, policy_of
+from tradewind.session.data_spec import DataSpec
 from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of, usual_rate
 from tradewind.session.places import market_for
 from tradewind.session.report.reading import JOURNAL
@@ -37,7 +38,9 @@ def train(
     `what` is a spec, or a learner with `data` and the fields of a spec as options:
     `train(LinearLearner(loss="logistic"), "adult", provider=local(), deadline="2h", budget=5.0)`. The data
     is a path, a shipped name, the table `data` of a spec, arrays (X, y), or an iterable of rows or batches;
-    one that passes once is never stored, and needs `runtime="inline"`. Ctrl-C pauses.
+    one that passes once is never stored, and needs `runtime="inline"`. The fields of the table `data` are
+    options too: `train(learner, "people.csv", label="rich", split={"test": 0.2}, prepare=["ColumnScaler"])`.
+    Ctrl-C pauses.
 
     Raises Misuse, Unaffordable or NoCapacity before anything is rented; Permanent if it breaks.
     """
@@ -47,7 +50,7 @@ def train(
         return _begin(what, console)
     learner = learner_of(what)
     table = {"kind": learner.kind, **_without_none(learner.arguments)}
-    named, opened = _named(data)
+    named, opened = _named(data, _of_data(options))
     spec = make_spec({**options, "learner": table, "data": named}, source="train()")
     return _begin(spec, console, opened=opened)
 
@@ -55,14 +58,25 @@ def train(
 def learn_on(run: str | Path, data: Any, *, console: Observer | None = None, **options: Any) -> Trained:
     """Go on learning from the state of the finished run in the folder `run`, with new data only.
 
-    Fields of the spec that are not given are those of that run.
+    Fields of the spec that are not given are those of that run, fields of its table `data` too. The rows go
+    through the steps that were fitted for it.
     """
     directory = Path(run)
     before = _stored_spec(directory)
     plain = _document(before)
-    named, opened = _named(data)
+    given = _of_data(options)
+    named, opened = _named(data, given, plain["data"].get("missing", "refuse"))
+    for field, other in (("test", "split"), ("split", "test")):
+        if field in named:
+            plain["data"].pop(other, None)
     plain["data"] = {**plain["data"], "format": "auto", **named}
     spec = make_spec({**plain, **options}, source="learn_on()")
+    steps = [(each.prepare, each.missing == "mean") for each in (before.data, spec.data)]
+    if steps[0] != steps[1]:
+        raise Misuse(
+            "the rows of that run were prepared otherwise", source="learn_on()", field="data.prepare",
+            fix="Leave it out: its fitted steps are used.",
+        )  # fmt: skip
     if newest_snapshot(directory / SNAPSHOTS) is None:
         raise Misuse("it has no state to go on from", source=str(run), fix="Finish it first.")
     return _begin(spec, console, base=directory / SNAPSHOTS, opened=opened)
@@ -151,13 +165,30 @@ def inline() -> str:
     return "inline"
 
 
-def _named(data: Any) -> tuple[dict[str, Any], StoredData | StreamedData | None]:
-    """The table `data` of a spec, and the data itself where no path leads to it."""
+def _of_data(options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that are fields of the table `data`, taken out."""
+    fields = set(DataSpec.__struct_fields__) - {"path"}
+    return {name: options.pop(name) for name in sorted(fields & options.keys())}
+
+
+def _named(
+    data: Any, given: dict[str, Any], missing: str = "refuse"
+) -> tuple[dict[str, Any], StoredData | StreamedData | None]:
+    """The table `data` of a spec, and the data itself where no path leads to it.
+
+    `given` are fields of the table besides; `missing` is what is meant where they do not say.
+    """
     if isinstance(data, dict):
-        return data, None
+        return {**data, **given}, None
     if isinstance(data, str | Path):
-        return {"path": str(data)}, None
-    return {"path": "given"}, open_data(data)
+        return {"path": str(data), **given}, None
+    for field in ("format", "label", "weight", "features", "columns", "categories"):
+        if field in given:
+            raise Misuse(
+                "goes with files", field=f"data.{field}", fix="Leave it out, or save the rows to a file."
+            )
+    gaps = given.get("missing", missing) != "refuse"
+    return {"path": "given", **given}, open_data(data, missing="keep" if gaps else "refuse")
 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:

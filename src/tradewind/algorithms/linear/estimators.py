@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ class _Linear(BaseEstimator):
         if not self._plan.classifies:
             return np.asarray((targets - scaling.label_shift) / scaling.label_scale, np.float32)
         numbers = np.asarray(targets, np.float32)
-        return numbers if pack.softmax else numbers * np.float32(2) - np.float32(1)
+        return numbers if pack.multiclass else numbers * np.float32(2) - np.float32(1)
 
     def _fit(
         self, learner: LinearLearner, batch: Batch, targets: NDArray[Any], weights: NDArray[Any] | None
@@ -211,13 +211,103 @@ class _Linear(BaseEstimator):
         _, batch = self._rows(X, reset=False)
         return self.model_.scores(batch)
 
+    def _answers(self, X: Any) -> NDArray[np.float64]:
+        check_is_fitted(self)
+        _, batch = self._rows(X, reset=False)
+        return self.model_.evaluate(batch)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
 
-class LinearClassifier(ClassifierMixin, _Linear):
+class InMemoryClassifier(ClassifierMixin, _Linear):
+    """What linear classifiers share, but for the constructor: labels of any kind, weights, answers."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn from scratch; ValueError for labels of one class only."""
+        labels, batch = self._rows(X, y=y, later=True)
+        labels = column_or_1d(labels, warn=True)
+        assert_all_finite(labels, input_name="y")
+        self.classes_ = _classes(labels)
+        check_classification_targets(self.classes_)
+        learner = self._learner_for()
+        weights = self._weights(batch, labels, sample_weight, self.classes_)
+        self._fit(learner, batch, self._numbers(labels), weights)
+        return self
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Learn from some more rows, in their order; the first call must name all `classes`."""
+        first = not hasattr(self, "_online")
+        labels, batch = self._rows(X, y=y, reset=first)
+        labels = column_or_1d(labels, warn=True)
+        if first:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            self.classes_ = np.unique(classes)
+            check_classification_targets(self.classes_)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"`classes={classes!r}` is not the same as on last call: {self.classes_!r}")
+        learner = self._learner_for() if first else self._plan
+        weights = self._weights(batch, labels, sample_weight, self.classes_)
+        self._go_on(learner, batch, self._numbers(labels), weights)
+        return self
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Scores: (n,) for two classes, (n, k) for more."""
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 2 else scores
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The class of each row."""
+        check_is_fitted(self)
+        _, batch = self._rows(X, reset=False)
+        return self.model_.predict(batch)
+
+    def _learner_for(self) -> LinearLearner:
+        """The learner for `classes_`; ValueError for labels of one class only."""
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"the labels have one class only, {self.classes_.tolist()[0]!r}: two or more are needed"
+            )
+        return self._planned()
+
+    def _planned(self) -> LinearLearner:
+        """The learner for so many classes."""
+        raise NotImplementedError
+
+    def _numbers(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """The place of each label among the classes, as numbers or truth values."""
+        if len(self.classes_) == 2:
+            second = labels == self.classes_[1]
+            if (second | (labels == self.classes_[0])).all():
+                return np.asarray(second)
+        numbers = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
+        if not np.array_equal(self.classes_[numbers], labels):
+            unknown = np.setdiff1d(labels, self.classes_).tolist()
+            raise ValueError(f"y holds labels that are none of the classes: {unknown}")
+        return numbers.astype(np.float64)
+
+    def _weights(
+        self, batch: Batch, labels: NDArray[Any], sample_weight: Any, classes: NDArray[Any]
+    ) -> NDArray[np.float64] | None:
+        if sample_weight is None and self.class_weight is None:
+            return None
+        weights = _sample_weights(sample_weight, batch)
+        if self.class_weight is None:
+            return weights
+        if self.class_weight == "balanced":
+            # counted by weight, so that a weight of two stays the same as a row given twice
+            numbers = np.searchsorted(classes, labels)
+            sums = np.bincount(numbers, weights, len(classes))
+            share = np.divide(weights.sum(), len(classes) * sums, out=np.ones(len(classes)), where=sums > 0)
+            return np.asarray(weights * share[numbers])
+        factors = compute_class_weight(self.class_weight, classes=classes, y=labels)
+        return np.asarray(weights * factors[np.searchsorted(classes, labels)])
+
+
+class LinearClassifier(InMemoryClassifier):
     """Linear classification by adaptive steps, row by row.
 
     Two classes by `logistic` (the usual one), `hinge`, or any loss of values on -1 and 1; more by `softmax`.
@@ -273,52 +363,10 @@ class LinearClassifier(ClassifierMixin, _Linear):
         self.validation_fraction, self.sample_size = validation_fraction, sample_size
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearClassifier:
-        """Learn from scratch; ValueError for labels of one class only."""
-        labels, batch = self._rows(X, y=y, later=True)
-        labels = column_or_1d(labels, warn=True)
-        assert_all_finite(labels, input_name="y")
-        self.classes_ = _classes(labels)
-        check_classification_targets(self.classes_)
-        learner = self._learner_for()
-        weights = self._weights(batch, labels, sample_weight, self.classes_)
-        self._fit(learner, batch, self._numbers(labels), weights)
-        return self
-
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> LinearClassifier:
-        """Learn from some more rows, in their order; the first call must name all `classes`."""
-        first = not hasattr(self, "_online")
-        labels, batch = self._rows(X, y=y, reset=first)
-        labels = column_or_1d(labels, warn=True)
-        if first:
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            self.classes_ = np.unique(classes)
-            check_classification_targets(self.classes_)
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(f"`classes={classes!r}` is not the same as on last call: {self.classes_!r}")
-        learner = self._learner_for() if first else self._plan
-        weights = self._weights(batch, labels, sample_weight, self.classes_)
-        self._go_on(learner, batch, self._numbers(labels), weights)
-        return self
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Scores: (n,) for two classes, (n, k) for more."""
-        scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 2 else scores
-
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """How likely each class is, (n, k); see `losses.probabilities` for losses without one."""
-        check_is_fitted(self)
-        _, batch = self._rows(X, reset=False)
-        likely = self.model_.evaluate(batch)
+        likely = self._answers(X)
         return likely if likely.ndim == 2 else np.stack([1 - likely, likely], axis=1)
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The class of each row."""
-        check_is_fitted(self)
-        _, batch = self._rows(X, reset=False)
-        return self.model_.predict(batch)
 
     def _own(self) -> dict[str, Any]:
         return {
@@ -327,42 +375,11 @@ class LinearClassifier(ClassifierMixin, _Linear):
             "classes": list(range(len(self.classes_))),
         }  # fmt: skip
 
-    def _learner_for(self) -> LinearLearner:
-        if len(self.classes_) < 2:
-            raise ValueError(f"the labels have one class only, {self.classes_[0]!r}: two or more are needed")
+    def _planned(self) -> LinearLearner:
         loss = self.loss
         if loss == "auto":
             loss = "logistic" if len(self.classes_) == 2 else "softmax"
         return self._learner(loss, "classification")
-
-    def _numbers(self, labels: NDArray[Any]) -> NDArray[Any]:
-        """The place of each label among the classes, as numbers or truth values."""
-        if len(self.classes_) == 2:
-            second = labels == self.classes_[1]
-            if (second | (labels == self.classes_[0])).all():
-                return np.asarray(second)
-        numbers = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
-        if not np.array_equal(self.classes_[numbers], labels):
-            unknown = np.setdiff1d(labels, self.classes_).tolist()
-            raise ValueError(f"y holds labels that are none of the classes: {unknown}")
-        return numbers.astype(np.float64)
-
-    def _weights(
-        self, batch: Batch, labels: NDArray[Any], sample_weight: Any, classes: NDArray[Any]
-    ) -> NDArray[np.float64] | None:
-        if sample_weight is None and self.class_weight is None:
-            return None
-        weights = _sample_weights(sample_weight, batch)
-        if self.class_weight is None:
-            return weights
-        if self.class_weight == "balanced":
-            # counted by weight, so that a weight of two stays the same as a row given twice
-            numbers = np.searchsorted(classes, labels)
-            sums = np.bincount(numbers, weights, len(classes))
-            share = np.divide(weights.sum(), len(classes) * sums, out=np.ones(len(classes)), where=sums > 0)
-            return np.asarray(weights * share[numbers])
-        factors = compute_class_weight(self.class_weight, classes=classes, y=labels)
-        return np.asarray(weights * factors[np.searchsorted(classes, labels)])
 
 
 class LinearRegressor(RegressorMixin, _Linear):

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from tradewind.algorithms.batch import Batch
-from tradewind.algorithms.linear.online import OnlineLearner
+from tradewind.algorithms.linear.scaling import Scaling
 from tradewind.errors import Misuse
 
 _BLOCK = 1 << 22
 """Dense values that are scaled and laid out as rows at a time."""
+
+
+class RowLearner(Protocol):
+    """What learns row by row: one model, or several from one reading."""
+
+    scaling: Scaling
+
+    def __len__(self) -> int:
+        """How many models learn."""
+        ...
+
+    def learn(
+        self,
+        indptr: NDArray[np.int64],
+        indices: NDArray[np.int32],
+        values: NDArray[np.float32],
+        labels: NDArray[np.float32],
+        weights: NDArray[np.float32] | None = None,
+        *,
+        scaled: bool = False,
+        keep: bool = False,
+    ) -> tuple[int, NDArray[np.float64]]:
+        """Learn from rows; the first whose score was not finite, or -1, and sums of losses (models,)."""
+        ...
 
 
 class Stopping(Struct, frozen=True):
@@ -41,7 +66,7 @@ class Stopping(Struct, frozen=True):
 
 
 def learn(
-    online: OnlineLearner,
+    online: RowLearner,
     batch: Batch,
     targets: NDArray[np.float32],
     weights: NDArray[np.float32] | None,
@@ -53,7 +78,7 @@ def learn(
 
     Misuse where the scores leave float32.
     """
-    totals = np.zeros(len(online.pack))
+    totals = np.zeros(len(online))
     for start in range(0, len(batch), step := _rows_at_a_time(batch)):
         part = batch.rows(start, min(start + step, len(batch))) if step < len(batch) else batch
         y = targets[start : start + step]
@@ -79,7 +104,7 @@ def learn(
 
 
 def fit(
-    online: OnlineLearner,
+    online: RowLearner,
     batch: Batch,
     targets: NDArray[np.float32],
     weights: NDArray[np.float32] | None,
@@ -94,14 +119,14 @@ def fit(
     loss of rows before they were learned from. Returns its curve and the models' losses in the last pass.
     """
     curve: list[float] = []
-    running = np.zeros(len(online.pack))
+    running = np.zeros(len(online))
     while not curve or not stopping.due(curve):
         rows, y, own = batch, targets, weights
         if chance is not None:
             order = chance.permutation(len(batch))
             rows, y = _reordered(batch, order), targets[order]
             own = None if weights is None else weights[order]
-        keep = validate is None and (stopping.epochs > 1 or len(online.pack) > 1)
+        keep = validate is None and (stopping.epochs > 1 or len(online) > 1)
         running = learn(online, rows, y, own, keep=keep)
         if validate is not None:
             running = validate()
@@ -116,26 +141,36 @@ def merged(
 
     So a weight of two is the same as the row given twice, to the last bit, whatever the order of the rows.
     """
-    keep = np.flatnonzero(np.asarray(weights) != 0)
-    keys = [_key(batch, int(i)) + np.float64(targets[i]).tobytes() for i in keep]
+    keep = np.flatnonzero(np.asarray(weights) != 0).tolist()
+    content, tails = _contents(batch), np.asarray(targets, np.float64).tobytes()
+    keys = [content(i) + tails[8 * i : 8 * i + 8] for i in keep]
     places: dict[bytes, int] = {}
     for key, i in zip(keys, keep, strict=True):
-        places.setdefault(key, int(i))
+        places.setdefault(key, i)
     order = sorted(places)
     number = {key: at for at, key in enumerate(order)}
+    owners = np.fromiter((number[key] for key in keys), np.int64, len(keys))
     sums = np.zeros(len(order))
-    for key, i in zip(keys, keep, strict=True):
-        sums[number[key]] += float(weights[i])
+    np.add.at(sums, owners, np.asarray(weights, np.float64)[keep])
     first = np.array([places[key] for key in order], np.int64)
     return _reordered(batch, first), np.asarray(targets)[first], sums
 
 
-def _key(batch: Batch, row: int) -> bytes:
+def _contents(batch: Batch) -> Callable[[int], bytes]:
+    """What gives the content of a row, by its number, the same bytes for the same; -0 is 0."""
     if batch.dense is not None:
-        return bytes((np.asarray(batch.dense[row], np.float64) + 0.0).tobytes())
+        width, table = 8 * batch.features, (np.asarray(batch.dense, np.float64) + 0.0).tobytes()
+        return lambda row: table[width * row : width * row + width]
     assert batch.indptr is not None and batch.indices is not None and batch.values is not None
-    part = slice(int(batch.indptr[row]), int(batch.indptr[row + 1]))
-    return bytes(batch.indices[part].tobytes() + b"|" + (batch.values[part] + np.float32(0)).tobytes())
+    bounds = (4 * np.asarray(batch.indptr, np.int64)).tolist()
+    indices = np.asarray(batch.indices, np.int32).tobytes()
+    values = np.asarray(batch.values + np.float32(0), np.float32).tobytes()
+
+    def content(row: int) -> bytes:
+        start, stop = bounds[row], bounds[row + 1]
+        return indices[start:stop] + b"|" + values[start:stop]
+
+    return content
 
 
 def _reordered(batch: Batch, order: NDArray[np.int64]) -> Batch:

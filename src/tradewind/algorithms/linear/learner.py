@@ -12,20 +12,23 @@ from numpy.typing import NDArray
 
 from tradewind.algorithms.batch import Batch
 from tradewind.algorithms.interface import PROGRESS, State
+from tradewind.algorithms.labels import balanced_weights, class_numbers, classes_in, numeric
 from tradewind.algorithms.linear.arguments import OPTIMIZERS, check_arguments, several
 from tradewind.algorithms.linear.calibration import calibrate, check_criterion
-from tradewind.algorithms.linear.labels import balanced_weights, class_numbers, classes_in, numeric
-from tradewind.algorithms.linear.losses import CLASSIFYING
+from tradewind.algorithms.linear.losses import CLASSIFYING, MULTICLASS
 from tradewind.algorithms.linear.metrics import LOWER_IS_BETTER
-from tradewind.algorithms.linear.minibatch import Distinct, gradient, softmax_gradient
+from tradewind.algorithms.linear.minibatch import Distinct, gradient, multiclass_gradient
 from tradewind.algorithms.linear.model import LinearModel
 from tradewind.algorithms.linear.packing import Candidate, Pack, candidates
-from tradewind.algorithms.linear.rows import as_rows, check_rows
+from tradewind.algorithms.linear.rows import as_rows, check_gradient, check_rows
 from tradewind.algorithms.linear.scaling import Scaling, measure
 from tradewind.errors import Misuse, suggestion
 
 _DECAY_ROWS = 100_000.0
 """Under the schedule the step of `sgd` has fallen to 0.7 after as many rows, then as their inverse root."""
+
+_MARGINS = ("hinge", "squared_hinge", "crammer_singer", "squared_crammer_singer")
+"""The losses whose parameter is the margin."""
 
 WEIGHTS, SHIFT, SCALE, CLASSES, PLAN, LOSSES = "weights", "shift", "scale", "classes", "plan", "losses"
 """The tables: weights (d + 1, columns) with the bias last; features' shift and scale (d,); the classes; the
@@ -53,9 +56,10 @@ class LinearLearner:
     (zero: the losses are convex) and `num_models` (as many as the settings given).
 
     Args:
-        loss: `logistic`, `hinge`, `softmax`, `squared`, `absolute`, `eps_insensitive_absolute`,
-            `eps_insensitive_squared`, `quantile` or `huber`; several make a pack.
-        task: `classification` or `regression`; `auto` takes logistic, hinge and softmax for the former.
+        loss: `logistic`, `hinge`, `squared_hinge`, `softmax`, `crammer_singer`, `squared_crammer_singer`,
+            `squared`, `absolute`, `eps_insensitive_absolute`, `eps_insensitive_squared`, `quantile` or
+            `huber`; several make a pack.
+        task: `classification` or `regression`; `auto` takes the first six losses for the former.
         rate: the learning rate, or several; None is the optimizer's usual one.
         l1, l2: weight decays, or several of each. A feature decays when a batch has it.
         optimizer: `adagrad`, `adam`, `sgd`, `ftrl`, or `auto`.
@@ -130,7 +134,7 @@ class LinearLearner:
         """What it takes the labels for."""
         if not self.classifies:
             return "number"
-        return "classes" if "softmax" in self.loss else "binary"
+        return "classes" if several(self.loss)[0] in MULTICLASS else "binary"
 
     def check(self) -> None:
         """Raise Misuse for an argument that cannot be meant; the constructor has done so too."""
@@ -164,7 +168,7 @@ class LinearLearner:
                 classes_in(labels, "initialize") if given is None else np.unique(np.asarray(given, float))
             )
             numbers = class_numbers(labels, classes, "initialize")
-            if self.candidates[0].loss == "softmax":
+            if self.candidates[0].loss in MULTICLASS:
                 outputs = len(classes)
             elif len(classes) != 2:
                 raise Misuse(
@@ -215,7 +219,8 @@ class LinearLearner:
     def update(self, state: State, stream: Iterator[Batch], synchronized: bool) -> None:
         """Learn from a part of the data: a sparse pull and a sparse push a batch.
 
-        Misuse where the rows do not have the state's number of features, or hold NaN or unknown labels.
+        Misuse where the rows do not have the state's number of features, or hold NaN or unknown labels, or
+        where the gradient leaves float32.
         """
         plan, pack, scaling, classes = self._recalled(state)
         features = int(plan.features)
@@ -232,23 +237,17 @@ class LinearLearner:
             seen = float(state.pull(PROGRESS)[1]) if decaying else 0.0
             slopes = np.zeros_like(matrix)
             losses = np.zeros(len(pack))
-            if pack.softmax:
-                softmax_gradient(
+            if pack.multiclass:
+                multiclass_gradient(
                     indptr, local, values, labels, weights, matrix[:-1], matrix[-1],
-                    pack.outputs, slopes[:-1], slopes[-1], losses,
+                    pack.codes, pack.parameters, pack.outputs, slopes[:-1], slopes[-1], losses,
                 )  # fmt: skip
             else:
                 gradient(
                     indptr, local, values, labels, weights, matrix[:-1], matrix[-1],
                     pack.codes, pack.parameters, pack.positive, slopes[:-1], slopes[-1], losses,
                 )  # fmt: skip
-            if not np.isfinite(losses).all():
-                raise Misuse(
-                    "the loss is no longer finite",
-                    source="update",
-                    field="rate",
-                    fix="Give a smaller rate, or leave normalize_data on.",
-                )
+            check_gradient(losses, slopes)
             self._finish(slopes, matrix, pack, total, 1 / math.sqrt(1 + seen / _DECAY_ROWS))
             state.push(WEIGHTS, slopes, rows)
             state.push(PROGRESS, np.array([losses[0], total]))
@@ -315,8 +314,8 @@ class LinearLearner:
             raw, moved = scaling.fold_back(weights[:, columns], bias[columns])
             found.append(
                 LinearModel(
-                    raw if pack.softmax else raw[:, 0],
-                    moved if pack.softmax else moved[0],
+                    raw if pack.multiclass else raw[:, 0],
+                    moved if pack.multiclass else moved[0],
                     loss=each.loss,
                     parameter=each.parameter,
                     classes=classes if self.classifies else None,
@@ -396,10 +395,10 @@ class LinearLearner:
         shift = state.pull(SHIFT) if plan.centred else np.zeros(features)
         scaling = Scaling(shift, np.asarray(state.pull(SCALE)), plan.label_shift, plan.label_scale)
         pack = Pack(self.candidates, int(plan.outputs), plan.balanced)
-        if len(pack) != plan.models or pack.softmax != (plan.outputs > 1):
+        if len(pack) != plan.models or pack.multiclass != (plan.outputs > 1):
             raise Misuse(
                 f"the state holds {int(plan.models)} models of {int(plan.outputs)} scores, "
-                f"the learner has {len(pack)} of {pack.outputs if pack.softmax else 1}",
+                f"the learner has {len(pack)} of {pack.outputs if pack.multiclass else 1}",
                 source="state",
                 field="loss",
                 fix="Go on with the settings that the job began with.",
@@ -420,7 +419,7 @@ class LinearLearner:
         if not self.classifies:
             return np.asarray((labels - scaling.label_shift) / scaling.label_scale, np.float32), weights
         numbers = class_numbers(labels, classes, "update")
-        return np.asarray(numbers if pack.softmax else numbers * 2.0 - 1.0, np.float32), weights
+        return np.asarray(numbers if pack.multiclass else numbers * 2.0 - 1.0, np.float32), weights
 
     def _finish(
         self,
@@ -443,7 +442,7 @@ class LinearLearner:
 
     def _candidates(self) -> tuple[Candidate, ...]:
         own = {
-            "hinge": self.margin,
+            **dict.fromkeys(_MARGINS, self.margin),
             "eps_insensitive_absolute": self.loss_insensitivity,
             "eps_insensitive_squared": self.loss_insensitivity,
             "quantile": self.quantile,

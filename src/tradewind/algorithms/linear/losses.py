@@ -2,7 +2,8 @@
 
 A binary label is -1 or 1; a regression's is a number. `z` is the score. The definitions are those of the
 linear learner's documentation (SageMaker developer guide), squared losses halved so that their slope is the
-residual.
+residual. The margin losses of several classes are those of Crammer and Singer (JMLR 2001, section 3): what
+the best wrong class lacks of `parameter` below the right one's score.
 """
 
 from __future__ import annotations
@@ -26,13 +27,19 @@ LOSSES = {
     "quantile": 6,
     "huber": 7,
     "softmax": 8,
+    "squared_hinge": 9,
+    "crammer_singer": 10,
+    "squared_crammer_singer": 11,
 }
 """The losses by name; the numbers are what the kernels know them by."""
 
-CLASSIFYING = ("logistic", "hinge", "softmax")
+MULTICLASS = ("softmax", "crammer_singer", "squared_crammer_singer")
+"""Losses of one score a class."""
+
+CLASSIFYING = ("logistic", "hinge", "squared_hinge", *MULTICLASS)
 """Losses that imply classes where the user does not say what the labels are."""
 
-SOFTMAX = LOSSES["softmax"]
+SOFTMAX, SQUARED_MARGIN = LOSSES["softmax"], LOSSES["squared_crammer_singer"]
 
 _F = np.float32
 
@@ -62,6 +69,8 @@ def slope(code: Any, parameter: Any, y: Any, z: Any) -> Any:
         return -y / (_F(1.0) + exp32(y * z))
     if code == 1:
         return -y if y * z < parameter else _F(0.0)
+    if code == 9:
+        return -y * (parameter - y * z) if y * z < parameter else _F(0.0)
     r = z - y
     if code == 2:
         return r
@@ -80,12 +89,14 @@ def slope(code: Any, parameter: Any, y: Any, z: Any) -> Any:
 @njit(cache=True, nogil=True, error_model="numpy")
 def loss_of(code: Any, parameter: Any, y: Any, z: Any) -> Any:
     """The loss of one label and one score, in float64."""
-    y, z = float(y), float(z)
+    y, z, parameter = np.float64(y), np.float64(z), np.float64(parameter)  # float() of a float32 stays one
     if code == 0:
         m = y * z
         return math.log1p(math.exp(-m)) if m > 0 else math.log1p(math.exp(m)) - m
     if code == 1:
         return max(0.0, parameter - y * z)
+    if code == 9:
+        return 0.5 * max(0.0, parameter - y * z) ** 2
     r = z - y
     a = abs(r)
     if code == 2:
@@ -99,6 +110,29 @@ def loss_of(code: Any, parameter: Any, y: Any, z: Any) -> Any:
     if code == 6:
         return (1.0 - parameter) * r if r > 0 else -parameter * r
     return 0.5 * r * r if a <= parameter else parameter * (a - 0.5 * parameter)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def margin_slopes(code: Any, parameter: Any, scores: Any, first: Any, outputs: Any, target: Any) -> Any:
+    """Put d loss / dz of one model's `outputs` scores, from `first` on, in their place; how much is lacking.
+
+    That is `parameter` less what the right score is above the best wrong one, not below zero: the loss, or
+    the root of twice the squared one. Of wrong scores that are the same the first counts.
+    """
+    right = scores[first + target]
+    other = -1
+    for c in range(first, first + outputs):
+        if c != first + target and (other < 0 or scores[c] > scores[other]):
+            other = c
+    lacking = max(_F(0.0), parameter - (right - scores[other]))
+    step = lacking
+    if code != SQUARED_MARGIN and lacking > 0:
+        step = _F(1.0)
+    for c in range(first, first + outputs):
+        scores[c] = _F(0.0)
+    scores[other] = step
+    scores[first + target] = -step
+    return lacking
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -117,10 +151,18 @@ def code_of(loss: str) -> int:
 def losses(loss: str, parameter: float, labels: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
     """The loss of each row; labels (n,) are -1 and 1 or numbers, scores (n,).
 
-    Under softmax labels are class numbers and scores (n, k).
+    Under softmax and the losses of Crammer and Singer labels are class numbers and scores (n, k).
     """
-    if loss == "softmax":
+    if loss in MULTICLASS:
         scores = np.asarray(scores, np.float64)
+    if loss in MULTICLASS and loss != "softmax":
+        places = np.asarray(labels, np.int64)[:, None]
+        right = np.take_along_axis(scores, places, axis=1)[:, 0]
+        wrong = scores.copy()
+        np.put_along_axis(wrong, places, -np.inf, axis=1)
+        lacking = np.maximum(0.0, parameter - (right - wrong.max(axis=1)))
+        return np.asarray(lacking if loss == "crammer_singer" else 0.5 * lacking * lacking)
+    if loss == "softmax":
         top = scores.max(axis=1)
         spread = np.log(np.exp(scores - top[:, None]).sum(axis=1)) + top
         return np.asarray(spread - scores[np.arange(len(scores)), np.asarray(labels, np.int64)])
@@ -132,13 +174,14 @@ def losses(loss: str, parameter: float, labels: NDArray[Any], scores: NDArray[An
 
 
 def probabilities(loss: str, scores: NDArray[Any]) -> NDArray[np.float64]:
-    """How likely the positive class is, (n,), or for softmax each class, (n, k).
+    """How likely the positive class is, (n,), or for losses of one score a class each class, (n, k).
 
     Only logistic and softmax scores are log-odds. A hinge or regression score is mapped to (z + 1) / 2, held
-    between 0 and 1: it orders rows as the score does, no more.
+    between 0 and 1: it orders rows as the score does, no more. So do the scores of Crammer and Singer, mapped
+    as those of softmax, with the classes of a row.
     """
     scores = np.asarray(scores, np.float64)
-    if loss == "softmax":
+    if loss in MULTICLASS:
         shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
     if loss == "logistic":

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tradewind.algorithms.linear.losses import exp32, loss_of, slope
+from tradewind.algorithms.linear.losses import SOFTMAX, SQUARED_MARGIN, exp32, loss_of, margin_slopes, slope
 
 _F = np.float32
 
@@ -113,11 +113,11 @@ def gradient(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def softmax_gradient(
+def multiclass_gradient(
     indptr: Any, local: Any, values: Any, labels: Any, weights: Any, matrix: Any, bias: Any,
-    outputs: Any, slopes: Any, bias_slopes: Any, totals: Any,
+    codes: Any, parameters: Any, outputs: Any, slopes: Any, bias_slopes: Any, totals: Any,
 ) -> None:  # fmt: skip
-    """As `gradient` for softmax: `outputs` columns a model, `labels` class numbers."""
+    """As `gradient` for losses of one score a class: `outputs` columns a model, `labels` class numbers."""
     columns = matrix.shape[1]
     scores = np.empty(columns, np.float32)
     for i in range(indptr.shape[0] - 1):
@@ -130,6 +130,14 @@ def softmax_gradient(
         target, weight = np.int64(labels[i]), weights[i]
         for m in range(columns // outputs):
             first = m * outputs
+            if codes[m] != SOFTMAX:
+                lacking = margin_slopes(codes[m], parameters[m], scores, first, outputs, target)
+                squared = codes[m] == SQUARED_MARGIN
+                totals[m] += weight * (0.5 * float(lacking) ** 2 if squared else float(lacking))
+                for c in range(first, first + outputs):
+                    scores[c] *= weight
+                    bias_slopes[c] += scores[c]
+                continue
             top = scores[first]
             for c in range(first + 1, first + outputs):
                 top = max(top, scores[c])

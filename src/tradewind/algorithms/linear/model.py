@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tradewind.algorithms.batch import Batch, batch_of
 from tradewind.algorithms.graph import Graph, Node, Port, constant, rows
+from tradewind.algorithms.labels import class_numbers, numeric
 from tradewind.algorithms.linear import metrics
 from tradewind.algorithms.linear.calibration import calibrate
-from tradewind.algorithms.linear.labels import class_numbers, numeric
-from tradewind.algorithms.linear.losses import losses, probabilities
+from tradewind.algorithms.linear.losses import LOSSES, losses, probabilities
 from tradewind.errors import Misuse, suggestion
 
 KIND = "LinearModel"
@@ -30,6 +30,8 @@ class LinearModel:
     - more classes (softmax): weights (d, k), the class is that of the largest score
     - regression: weights (d,), the score is the answer
     """
+
+    kind: ClassVar[str] = KIND
 
     def __init__(
         self,
@@ -85,10 +87,14 @@ class LinearModel:
         return scores if self.classes is None else probabilities(self.loss, scores)
 
     def predict(self, batch: Batch | ArrayLike) -> NDArray[Any]:
-        """Values, or classes as they were labelled, (n,)."""
+        """Values, or classes as they were labelled, (n,).
+
+        A value of a row that lacks one is NaN; Misuse where such a row has no class for that.
+        """
         answer = self.evaluate(batch)
         if self.classes is None:
             return answer
+        _check_scores(answer)
         if answer.ndim == 2:
             return np.asarray(self.classes[answer.argmax(axis=1)])
         return np.asarray(self.classes[(answer >= self.threshold).astype(np.int64)])
@@ -133,6 +139,7 @@ class LinearModel:
     ) -> float:
         """`score` for a classification whose labels are given as class numbers."""
         scores = self.scores(batch)
+        _check_scores(scores)
         likely = probabilities(self.loss, scores)
         if likely.ndim == 2 and likely.shape[1] == 2 and metric in metrics.TWO_CLASSES:
             scores, likely = scores[:, 1] - scores[:, 0], likely[:, 1]
@@ -181,15 +188,17 @@ class LinearModel:
 
     def graph(self) -> Graph:
         """The scores, and what `evaluate` makes of them."""
-        nodes = [
-            Node("MatMul", ("X", "weights"), ("product",)),
-            Node("Add", ("product", "bias"), ("scores",)),
-        ]
+        return self._answer_of(
+            [Node("MatMul", ("X", "weights"), ("product",)), Node("Add", ("product", "bias"), ("scores",))],
+            {"weights": constant(self.weights), "bias": constant(self.bias)},
+        )
+
+    def _answer_of(self, nodes: list[Node], constants: dict[str, NDArray[Any]]) -> Graph:
+        """The graph whose `nodes` end in the scores."""
         width = self.weights.shape[1] if self.weights.ndim == 2 else 0
-        constants = {"weights": constant(self.weights), "bias": constant(self.bias)}
         if self.classes is None:
             nodes.append(Node("Identity", ("scores",), ("Y",)))
-        elif self.loss in ("logistic", "softmax"):
+        elif width or self.loss == "logistic":
             nodes.append(Node("Softmax" if width else "Sigmoid", ("scores",), ("Y",)))
         else:  # see `losses.probabilities`
             nodes.append(Node("Mul", ("scores", "half"), ("halved",)))
@@ -210,7 +219,7 @@ class LinearModel:
         """Its kind, loss, threshold and settings, and how to use the arrays, as JSON values."""
         textual = self.classes is not None and self.classes.dtype.kind not in "biuf"
         return {
-            "kind": KIND,
+            "kind": self.kind,
             "version": VERSION,
             "task": "regression" if self.classes is None else "classification",
             "loss": self.loss,
@@ -225,14 +234,19 @@ class LinearModel:
         }
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> LinearModel:
+    def of(cls, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> Self:
         """The model that gave `arrays` and `header`; Misuse where they do not fit together."""
-        if header.get("kind") != KIND or header.get("version") != VERSION:
+        return cls(**cls._arguments(arrays, header))
+
+    @classmethod
+    def _arguments(cls, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> dict[str, Any]:
+        """What the constructor was given."""
+        if header.get("kind") != cls.kind or header.get("version") != VERSION:
             raise Misuse(
                 f"kind {header.get('kind')!r}, version {header.get('version')!r}",
                 source="model header",
                 field="kind",
-                fix=f"Open a {KIND} of version {VERSION}.",
+                fix=f"Open a {cls.kind} of version {VERSION}.",
             )
         missing = [name for name in ("weights", "bias") if name not in arrays]
         if missing or len(arrays["weights"]) != header["features"]:
@@ -245,18 +259,55 @@ class LinearModel:
         classes = arrays.get("classes")
         if header.get("class_names"):
             classes = np.array(header["class_names"])
+        _check_header(header, classes, np.shape(arrays["weights"]))
         bias = np.asarray(arrays["bias"], np.float64)
-        return cls(
-            arrays["weights"],
-            bias if np.ndim(arrays["weights"]) == 2 else bias.reshape(()),
-            loss=header["loss"],
-            parameter=header["parameter"],
-            classes=classes,
-            threshold=header["threshold"],
-            settings=header.get("settings"),
-            label_shift=header["label_shift"],
-            label_scale=header["label_scale"],
-        )
+        return {
+            "weights": arrays["weights"],
+            "bias": bias if np.ndim(arrays["weights"]) == 2 else bias.reshape(()),
+            "loss": header["loss"],
+            "parameter": header["parameter"],
+            "classes": classes,
+            "threshold": header["threshold"],
+            "settings": header.get("settings"),
+            "label_shift": header["label_shift"],
+            "label_scale": header["label_scale"],
+        }
+
+
+def _check_header(header: Mapping[str, Any], classes: NDArray[Any] | None, weights: tuple[int, ...]) -> None:
+    """Raise Misuse for a header that would go wrong only when the model is used."""
+    wrong = "" if header["loss"] in LOSSES else "loss"
+    numbers = ("threshold", "label_shift", "label_scale", "parameter")
+    for name in numbers:
+        value = header[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+            wrong = name
+    if not wrong and not 0 <= header["threshold"] <= 1:
+        wrong = "threshold"
+    count = 2 if len(weights) == 1 else weights[1]
+    if not wrong and header["task"] != ("regression" if classes is None else "classification"):
+        wrong = "task"
+    if (
+        not wrong
+        and classes is not None
+        and (classes.shape != (count,) or len(set(classes.tolist())) < count)
+    ):
+        wrong = "class_names" if header.get("class_names") else "classes"
+    if wrong:
+        raise Misuse(
+            f"the model has no such {wrong}", source="model header", field=wrong,
+            fix="Restore both files from the same save.",
+        )  # fmt: skip
+
+
+def _check_scores(scores: NDArray[np.float64]) -> None:
+    """Raise Misuse for a row without a score: it would silently count as the first class."""
+    missing = np.isnan(scores) if scores.ndim == 1 else np.isnan(scores).any(axis=1)
+    if missing.any():
+        raise Misuse(
+            f"row {int(missing.argmax())} holds NaN, or values too large for a score", field="features",
+            fix="Drop or fill it.",
+        )  # fmt: skip
 
 
 def _unknown(metric: str, known: list[str]) -> Misuse:

@@ -19,7 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tradewind.algorithms.linear import vectors
-from tradewind.algorithms.linear.losses import exp32, losses, slope
+from tradewind.algorithms.linear.losses import SOFTMAX, exp32, losses, margin_slopes, slope
 from tradewind.algorithms.linear.packing import Pack
 from tradewind.algorithms.linear.scaling import Scaling
 
@@ -197,12 +197,12 @@ def _learn_pack(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _learn_softmax(
+def _learn_multiclass(
     indptr: Any, indices: Any, values: Any, labels: Any, weights: Any, table: Any, bias: Any, inverse: Any,
-    bound: Any, outputs: Any, models: Any, rates: Any, l1: Any, l2: Any, decays: Any, intercept: Any,
-    kept: Any,
+    bound: Any, codes: Any, parameters: Any, outputs: Any, models: Any, rates: Any, l1: Any, l2: Any,
+    decays: Any, intercept: Any, kept: Any,
 ) -> int:  # fmt: skip
-    """`_learn_one` for models with `outputs` scores each, under softmax; labels are class numbers."""
+    """`_learn_one` for models with `outputs` scores each, one a class; labels are class numbers."""
     columns = table.shape[2]
     longest = max(1, _longest(indptr))
     rows, scaled, scores = np.empty(longest, np.intp), np.empty(longest, np.float32), np.empty(columns, _F)
@@ -223,6 +223,13 @@ def _learn_softmax(
                 top = max(top, scores[c])
                 if not (abs(scores[c]) < _HUGE):
                     return i
+            if codes[m] != SOFTMAX:
+                for c in range(first, first + outputs):
+                    slopes[c] = scores[c]
+                margin_slopes(codes[m], parameters[m], slopes, first, outputs, target)
+                for c in range(first, first + outputs):
+                    slopes[c] *= weight
+                continue
             for c in range(first, first + outputs):
                 slopes[c] = exp32(scores[c] - top)
                 total += slopes[c]
@@ -249,11 +256,15 @@ class OnlineLearner:
         columns = pack.columns
         self.single = columns == 1
         width = 1 if self.single else -(-columns // LANES) * LANES
-        self._table = _zeros(features + 1, 2, width)
+        self._table = aligned_zeros(features + 1, 2, width)
         self._bias = np.zeros((2, width), np.float32)
         scaled = np.flatnonzero(scaling.scale != 1.0)
         self._bound = int(scaled[-1]) + 1 if len(scaled) else 0
         self._inverse = np.append(1.0 / scaling.scale[: self._bound], 1.0).astype(np.float32)
+
+    def __len__(self) -> int:
+        """How many models learn."""
+        return len(self.pack)
 
     @property
     def weights(self) -> NDArray[np.float32]:
@@ -302,10 +313,11 @@ class OnlineLearner:
             width = self._table.shape[2]
             rates, l1, l2 = (_padded(pack.per_column(each), width) for each in (pack.rates, pack.l1, pack.l2))
             decays = bool(l1.any() or l2.any())
-            if pack.softmax:
-                bad = _learn_softmax(
-                    *shared, pack.outputs, len(pack), rates, l1, l2, decays, self.intercept, kept
-                )
+            if pack.multiclass:
+                bad = _learn_multiclass(
+                    *shared, pack.codes, pack.parameters, pack.outputs, len(pack), rates, l1, l2, decays,
+                    self.intercept, kept,
+                )  # fmt: skip
             else:
                 codes, parameters, positive = (
                     _padded(each, width) for each in (pack.codes, pack.parameters, pack.positive)
@@ -330,15 +342,15 @@ def pack_losses(
     found = np.empty(len(pack))
     for number, each in enumerate(pack.models):
         first = number * pack.outputs
-        own = scores[:, first : first + pack.outputs] if pack.softmax else scores[:, first]
+        own = scores[:, first : first + pack.outputs] if pack.multiclass else scores[:, first]
         rows = losses(each.loss, each.parameter, targets, own)
-        if not pack.softmax and pack.positive[number] != 1:
+        if not pack.multiclass and pack.positive[number] != 1:
             rows = np.where(targets > 0, rows * float(pack.positive[number]), rows)
         found[number] = rows.sum() if weights is None else float(rows @ weights)
     return found
 
 
-def _zeros(*shape: int) -> NDArray[np.float32]:
+def aligned_zeros(*shape: int) -> NDArray[np.float32]:
     """float32 zeros that begin with a cache line, so that no eight of them lie in two."""
     count = math.prod(shape)
     found = np.zeros(count + 16, np.float32)

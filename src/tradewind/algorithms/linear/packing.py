@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from tradewind.algorithms.linear.losses import LOSSES, SOFTMAX, code_of
+from tradewind.algorithms.linear.losses import LOSSES, MULTICLASS, code_of
 from tradewind.errors import Misuse
 
 
@@ -89,16 +89,20 @@ class Pack:
     """The settings of a pack as arrays, one element a model."""
 
     def __init__(self, models: Sequence[Candidate], outputs: int, balanced: float) -> None:
-        """A model has `outputs` scores: the classes under softmax, else 1; `balanced` is that weight."""
+        """A model has `outputs` scores, the classes where there is one a class; `balanced` is that weight."""
         self.models = tuple(models)
         self.outputs, self.balanced = outputs, balanced
         self.codes: NDArray[np.int64] = np.array([code_of(each.loss) for each in models], np.int64)
-        if (self.codes == SOFTMAX).any() and not (self.codes == SOFTMAX).all():
+        several = [each.loss in MULTICLASS for each in models]
+        if any(several) and not all(several):
+            loss = models[several.index(True)].loss
             raise Misuse(
-                "softmax cannot share a pack with other losses",
+                f"{loss} cannot share a pack with losses of one score",
                 field="loss",
-                fix=f"Give softmax alone, or some of {', '.join(sorted(set(LOSSES) - {'softmax'}))}.",
+                fix=f"Give {loss} alone, or some of {', '.join(sorted(set(LOSSES) - set(MULTICLASS)))}.",
             )
+        self.multiclass = any(several)
+        """Whether a model has one score a class."""
         self.parameters = np.array([each.parameter for each in models], np.float32)
         self.rates = np.array([each.rate for each in models], np.float32)
         self.l1 = np.array([each.l1 for each in models], np.float32)
@@ -110,11 +114,6 @@ class Pack:
 
     def __len__(self) -> int:
         return len(self.models)
-
-    @property
-    def softmax(self) -> bool:
-        """Whether a model has one score a class."""
-        return bool((self.codes == SOFTMAX).any())
 
     @property
     def columns(self) -> int:

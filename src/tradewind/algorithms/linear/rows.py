@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tradewind.algorithms.batch import Batch
 from tradewind.algorithms.linear.scaling import Scaling
 from tradewind.errors import Misuse
+
+_STEEPEST = 1e18
+"""Slopes whose squares leave float32 lie above."""
 
 
 def check_rows(batch: Batch, features: int, source: str) -> None:
@@ -40,6 +45,15 @@ def check_rows(batch: Batch, features: int, source: str) -> None:
                 field="features",
                 fix="Number the columns from 0.",
             )
+
+
+def check_gradient(losses: NDArray[Any], slopes: NDArray[Any]) -> None:
+    """Raise Misuse unless losses are finite, and slopes so small that a state can sum their squares."""
+    if not (np.isfinite(losses).all() and np.abs(slopes).max(initial=0) < _STEEPEST):
+        raise Misuse(
+            "the loss or its gradient leaves float32", source="update", field="rate",
+            fix="Give a smaller rate, leave normalize_data on, and look for huge values in the rows.",
+        )  # fmt: skip
 
 
 def as_rows(

@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tradewind.algorithms.batch import Batch
+from tradewind.errors import Misuse
 
 
 class Scaling(Struct, frozen=True):
@@ -37,9 +38,11 @@ class Scaling(Struct, frozen=True):
         """The scaled features of a dense batch (n, d) or the scaled values of a sparse one (non-zeros,)."""
         if batch.dense is not None:
             dense = np.asarray(batch.dense, np.float64)
-            return np.ascontiguousarray((dense - self.shift) / self.scale, np.float32)
+            with np.errstate(over="ignore"):  # who learns from infinity sees it in the score
+                return np.ascontiguousarray((dense - self.shift) / self.scale, np.float32)
         assert batch.values is not None and batch.indices is not None
-        return np.asarray(batch.values / self.scale[batch.indices], np.float32)
+        with np.errstate(over="ignore"):
+            return np.asarray(batch.values / self.scale[batch.indices], np.float32)
 
     def fold_back(
         self, weights: NDArray[Any], bias: NDArray[Any]
@@ -63,7 +66,27 @@ def measure(sample: Batch, *, features: bool, centre: bool, labels: bool) -> Sca
     """The scaling that `sample` calls for.
 
     `features` scales them, `centre` shifts dense ones to mean zero, `labels` scales and shifts the labels.
+    Misuse where their squares leave float64.
     """
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = _measured(sample, features, centre, labels)
+    wrong = np.flatnonzero(~(np.isfinite(found.shift) & np.isfinite(found.scale)))
+    if len(wrong):
+        raise too_large(f"column {wrong[0]} holds values that are", "features")
+    if not (np.isfinite(found.label_shift) and np.isfinite(found.label_scale)):
+        raise too_large("the labels are", "labels")
+    return found
+
+
+def too_large(what: str, field: str) -> Misuse:
+    """The error for numbers whose size no scaling mends."""
+    return Misuse(
+        f"{what} too large or too small to scale", source="initialize", field=field,
+        fix="Give them in other units.",
+    )  # fmt: skip
+
+
+def _measured(sample: Batch, features: bool, centre: bool, labels: bool) -> Scaling:
     shift, scale = np.zeros(sample.features), np.ones(sample.features)
     if sample.dense is not None and len(sample):
         dense = np.asarray(sample.dense, np.float64)

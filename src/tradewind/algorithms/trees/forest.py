@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from tradewind.algorithms.batch import Batch, batch_of
 from tradewind.algorithms.graph import ML_OPSET, Graph, Node, Port, constant, rows
+from tradewind.algorithms.labels import class_numbers, numeric
 from tradewind.algorithms.linear import metrics
-from tradewind.algorithms.linear.labels import class_numbers, numeric
-from tradewind.algorithms.scaler import check_width
+from tradewind.algorithms.scaler_model import check_width
 from tradewind.errors import Misuse, suggestion
 
 KIND = "ForestModel"
@@ -107,8 +107,8 @@ class ForestModel:
             "kind": KIND, "version": 1, "task": "regression" if self.classes is None else "classification",
             "features": self.features, "settings": self.settings,
             "class_names": [str(each) for each in self.classes] if textual else None,  # type: ignore[union-attr]
-            "formula": "from node 0, left where float32(x[feature]) <= threshold, else right, until feature is -1; "
-            "mean over trees of values[node]",
+            "formula": "from node 0 left where float32(x[feature]) <= threshold, else right, to feature -1;"
+            " the mean over the trees of values[node]",
         }  # fmt: skip
 
     def graph(self) -> Graph:
@@ -167,12 +167,39 @@ class ForestModel:
                 "the arrays are not those that the header tells of", source="model", field=missing[0],
                 fix="Restore both files from the same save.",
             )  # fmt: skip
+        features = int(header["features"])
+        _check_nodes(arrays["feature"], arrays["left"], arrays["right"], features)
         classes = arrays.get("classes")
         if header.get("class_names"):
             classes = np.array(header["class_names"])
         return cls(
             arrays["feature"], arrays["threshold"], arrays["left"], arrays["right"], arrays["values"],
-            features=int(header["features"]), classes=classes, settings=header.get("settings"),
+            features=features, classes=classes, settings=header.get("settings"),
+        )  # fmt: skip
+
+
+def _check_nodes(
+    feature: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64], features: int
+) -> None:
+    """Raise Misuse unless every row falls to a leaf: a node's children come after it, within its tree.
+
+    Nodes that none leads to are room that a tree did not need, and hold anything.
+    """
+    trees, count = feature.shape
+    tree, node = np.arange(trees), np.zeros(trees, np.int64)
+    fits = bool(trees and count)
+    while fits and len(tree):
+        inner = feature[tree, node] != LEAF
+        tree, node = tree[inner], node[inner]
+        fits = bool(((feature[tree, node] >= 0) & (feature[tree, node] < features)).all())
+        children = np.stack([left[tree, node], right[tree, node]])
+        fits = fits and bool(((children > node) & (children < count)).all())
+        new = np.unique(np.concatenate([tree, tree]) * count + children.ravel())
+        tree, node = new // count, new % count
+    if not fits:
+        raise Misuse(
+            "the nodes are no trees over the features that the header tells of", source="model",
+            field="feature", fix="Restore both files from the same save.",
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tradewind.algorithms.batch import Batch
+from tradewind.algorithms.mixing import text_number, text_numbers
 from tradewind.data.formats.numerals import (
     EXACT,
     LEFT_TO_PYTHON,
@@ -19,6 +20,7 @@ from tradewind.data.formats.numerals import (
     line_of,
     python_number,
     read_numeral,
+    writes_gap,
     writes_nonfinite,
 )
 from tradewind.data.schemas import column_index, encode_classes
@@ -39,13 +41,18 @@ def parse_csv(
     header: bool | None = None,
     delimiter: str = ",",
     classes: tuple[str, ...] | None = None,
+    gaps: bool = False,
+    categories: Sequence[str | int] = (),
 ) -> Table:
     """The rows of a CSV text, dense, as float64.
 
     `label` and `weight` are columns by name or number; `features` the number of the others, or which of them
     to take. Whether the first line holds names is found where `header` is None: it does if a column is asked
     for by name, or if a cell of it is no number where the second line has one. A label column with a cell
-    that is no number is text: the labels are then 0, 1, ... and `classes` says what they stand for.
+    that is no number is text: the labels are then 0, 1, ... and `classes` says what they stand for. With
+    `gaps` a feature may be missing (nothing, ?, NA, N/A, NaN, null, None) and is NaN. The cells of the
+    columns `categories` are text, each read as the number that `mixing.text_numbers` gives it; there nothing
+    is missing, an empty cell is the empty text.
 
     Raises Misuse, naming line and column, for a missing column, a ragged row, a cell that is no finite
     number.
@@ -61,7 +68,7 @@ def parse_csv(
             "the first line is not UTF-8 text", source=name, fix="Convert the file to UTF-8."
         ) from None
     if header is None:
-        wanted = [label, weight, *(features if isinstance(features, Sequence) else ())]
+        wanted = [label, weight, *categories, *(features if isinstance(features, Sequence) else ())]
         header = any(isinstance(column, str) for column in wanted if column is not None) or (
             len(first) == 2
             and any(
@@ -71,18 +78,19 @@ def parse_csv(
     columns = tuple(cell.strip() for cell in first[0]) if header else ()
     names = columns or tuple(str(place) for place in range(len(first[0])))
     roles, chosen = _roles(names, name, bool(columns), label, weight, features)
-    if b'"' in text:
-        matrix, cells, weights, lines = _quoted(text, name, delimiter, header, names, roles, len(chosen))
-    else:
-        matrix, cells, weights, lines = _plain(text, name, delimiter, header, names, roles, len(chosen))
+    texts = _texts(names, name, roles, categories)
+    read = _quoted if b'"' in text else _plain
+    matrix, cells, weights, lines = read(
+        text, name, delimiter, header, names, roles, len(chosen), texts, gaps
+    )
     if not len(matrix):
         raise Misuse("there are no rows", source=name, fix="Give a file with rows.")
-    _check_finite(matrix, weights, lines, name, [names[place] for place in chosen], names, roles)
+    _check_finite(matrix, weights, lines, name, [names[place] for place in chosen], names, roles, gaps)
     labels = None
     kinds: tuple[str, ...] = ()
     if cells is not None:
         label_name = names[int(np.flatnonzero(roles == _LABEL)[0])]
-        labels, kinds = _labels(cells, classes, lines, name, label_name)
+        labels, kinds = _labels(cells, classes, lines, name, label_name, gaps)
     batch = Batch(len(chosen), dense=matrix, labels=labels, weights=weights)
     taken = tuple(names[place] for place in chosen) if columns else ()
     return Table(name, batch, taken, kinds, lines)
@@ -149,12 +157,14 @@ def _plain(
     names: tuple[str, ...],
     roles: NDArray[np.int64],
     width: int,
+    texts: NDArray[np.bool_],
+    gaps: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.bytes_] | None, NDArray[np.float32] | None, NDArray[np.int64]]:
     """Read a text without quotes."""
     raw = np.frombuffer(text, np.uint8)
     lines = text.count(b"\n") + 1
     rows, problem, position, column, matrix, weights, starts, spans, slow = _scan(
-        raw, lines, ord(delimiter), header, roles, width
+        raw, lines, ord(delimiter), header, roles, width, texts, gaps
     )
     if problem == _RAGGED:
         raise Misuse(
@@ -189,6 +199,8 @@ def _quoted(
     names: tuple[str, ...],
     roles: NDArray[np.int64],
     width: int,
+    texts: NDArray[np.bool_],
+    gaps: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.bytes_] | None, NDArray[np.float32] | None, NDArray[np.int64]]:
     """Read a text with quotes, row by row."""
     try:
@@ -213,8 +225,10 @@ def _quoted(
             for place, (role, cell) in enumerate(zip(roles.tolist(), row, strict=True)):
                 if role == _LABEL:
                     cells.append(cell.strip().encode())
+                elif texts[place]:
+                    numbers[role] = float(text_numbers([cell.strip()])[0])
                 elif role != _SKIPPED:
-                    number = _number(cell.strip())
+                    number = _number(cell.strip(), gaps and role != _WEIGHT)
                     if number is None:
                         _refuse_cell(cell.strip(), name, line, names[place])
                     elif role == _WEIGHT:
@@ -236,9 +250,16 @@ def _quoted(
     )
 
 
-def _number(cell: str) -> float | None:
-    if cell.lower().lstrip("+-") in ("nan", "inf", "infinity"):
+def _is_gap(cell: str) -> bool:
+    raw = np.frombuffer(cell.encode(), np.uint8)
+    return bool(writes_gap(raw, 0, len(raw)))
+
+
+def _number(cell: str, gaps: bool = False) -> float | None:
+    if gaps and _is_gap(cell):
         return float("nan")
+    if cell.lower().lstrip("+-") in ("nan", "inf", "infinity"):
+        return float("inf")
     return python_number(cell.encode())
 
 
@@ -250,6 +271,22 @@ def _refuse_cell(cell: str, name: str, line: int, column: str) -> None:
     )  # fmt: skip
 
 
+def _texts(
+    names: tuple[str, ...], source: str, roles: NDArray[np.int64], categories: Sequence[str | int]
+) -> NDArray[np.bool_]:
+    """Which columns are text."""
+    texts = np.zeros(len(names), np.bool_)
+    for column in categories:
+        place = column_index(column, names, source, "categories")
+        if roles[place] < 0:
+            raise Misuse(
+                f"the column {names[place]!r} is no feature", source=source, field="categories",
+                fix="Name columns of features.",
+            )  # fmt: skip
+        texts[place] = True
+    return texts
+
+
 def _check_finite(
     matrix: NDArray[np.float64],
     weights: NDArray[np.float32] | None,
@@ -258,14 +295,15 @@ def _check_finite(
     chosen: Sequence[str],
     names: tuple[str, ...],
     roles: NDArray[np.int64],
+    gaps: bool,
 ) -> None:
-    bad = np.argwhere(~np.isfinite(matrix))
+    bad = np.argwhere(np.isinf(matrix) if gaps else ~np.isfinite(matrix))
     if len(bad):
         row, column = (int(place) for place in bad[0])
         where = f"line {lines[row]}: column {chosen[column]!r}"
         raise Misuse("not a finite number", source=name, field=where, fix="Fill the gap or drop the row.")
-    if weights is not None and not (weights >= 0).all() | (weights == np.inf).any():
-        row = int(np.flatnonzero(~(weights >= 0))[0])
+    if weights is not None and not ((weights >= 0) & (weights < np.inf)).all():
+        row = int(np.flatnonzero(~((weights >= 0) & (weights < np.inf)))[0])
         column_name = names[int(np.flatnonzero(roles == _WEIGHT)[0])]
         raise Misuse(
             f"{weights[row]} is no weight", source=name, field=f"line {lines[row]}: column {column_name!r}",
@@ -279,8 +317,12 @@ def _labels(
     lines: NDArray[np.int64],
     name: str,
     column: str,
+    gaps: bool,
 ) -> tuple[NDArray[np.float64] | NDArray[np.int64], tuple[str, ...]]:
     empty = np.flatnonzero(cells == b"")
+    if gaps and not len(empty):
+        absent = [kind for kind in np.unique(cells) if _is_gap(kind.decode("latin-1"))]
+        empty = np.flatnonzero(np.isin(cells, absent)) if absent else empty
     if len(empty):
         where = f"line {lines[empty[0]]}: column {column!r}"
         raise Misuse("the label is missing", source=name, field=where, fix="Fill the gap or drop the row.")
@@ -301,7 +343,7 @@ def _labels(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scan(text, lines, delimiter, header, roles, width):  # type: ignore[no-untyped-def]
+def _scan(text, lines, delimiter, header, roles, width, texts, gaps):  # type: ignore[no-untyped-def]
     matrix = np.empty((lines, width), np.float64)
     weights = np.empty(lines, np.float64)
     starts = np.empty(lines, np.int64)
@@ -340,6 +382,10 @@ def _scan(text, lines, delimiter, header, roles, width):  # type: ignore[no-unty
                 if role == _LABEL:
                     spans[rows, 0] = start
                     spans[rows, 1] = close
+                elif texts[column]:
+                    matrix[rows, role] = text_number(text, start, close)
+                elif gaps and role != _WEIGHT and writes_gap(text, start, close):
+                    matrix[rows, role] = np.nan
                 else:
                     number, how = read_numeral(text, start, close)
                     if how == LEFT_TO_PYTHON:
@@ -352,7 +398,7 @@ def _scan(text, lines, delimiter, header, roles, width):  # type: ignore[no-unty
                                 count = _cells(text, line, last, delimiter)
                                 return rows, _RAGGED, line, count, matrix, weights, starts, spans, slow
                             return rows, _NO_NUMBER, start, column, matrix, weights, starts, spans, slow
-                        number = np.nan
+                        number = np.inf
                     if role == _WEIGHT:
                         weights[rows] = number
                     else:
@@ -363,7 +409,11 @@ def _scan(text, lines, delimiter, header, roles, width):  # type: ignore[no-unty
             at += 1
             if at == last:  # the line ends with a delimiter: one more cell, an empty one
                 if column < columns and roles[column] != _SKIPPED and roles[column] != _LABEL:
-                    if column + 1 == columns:
+                    if texts[column]:
+                        matrix[rows, roles[column]] = text_number(text, at, at)
+                    elif gaps and roles[column] != _WEIGHT:
+                        matrix[rows, roles[column]] = np.nan
+                    elif column + 1 == columns:
                         return rows, _NO_NUMBER, at, column, matrix, weights, starts, spans, slow
                 elif column < columns and roles[column] == _LABEL:
                     spans[rows, 0] = at

@@ -14,6 +14,7 @@ from tradewind.data.formats.numerals import (
     line_of,
     python_number,
     read_numeral,
+    writes_gap,
     writes_nonfinite,
 )
 from tradewind.data.schemas import encode_classes
@@ -30,8 +31,11 @@ def parse_libsvm(
     features: int | None = None,
     zero_based: bool = False,
     classes: tuple[str, ...] | None = None,
+    gaps: bool = False,
 ) -> Table:
     """The rows of a LIBSVM text. `features` is found where it is None; an index beyond it is Misuse.
+
+    With `gaps` a value may be written NaN, which means that it is missing.
 
     Indices begin with 1 as the format says, unless `zero_based`. Raises Misuse, naming line and field, for a
     label or value that is no finite number, a pair without a colon, and indices that do not ascend.
@@ -53,7 +57,7 @@ def parse_libsvm(
     with np.errstate(over="ignore"):  # beyond a float32 is told below, as infinite
         values = values[:entries].astype(np.float32)
     labels, starts = labels[:rows], starts[:rows]
-    _check_finite(text, name, bounds, values, labels, starts)
+    _check_finite(text, name, bounds, values, labels, starts, gaps)
     if not rows:
         raise Misuse("there are no rows", source=name, fix="Give a file with rows.")
     indices = indices[:entries].copy()
@@ -94,10 +98,11 @@ def _check_finite(
     values: NDArray[np.float32],
     labels: NDArray[np.float64],
     starts: NDArray[np.int64],
+    gaps: bool,
 ) -> None:
     bad = np.flatnonzero(~np.isfinite(labels))
     row, problem = (int(bad[0]), "the label") if len(bad) else (-1, "")
-    bad = np.flatnonzero(~np.isfinite(values))
+    bad = np.flatnonzero(np.isinf(values) if gaps else ~np.isfinite(values))
     if len(bad):
         first = int(np.searchsorted(bounds[: len(labels) + 1], bad[0], side="right")) - 1
         if row < 0 or first < row:
@@ -189,7 +194,7 @@ def _scan(text, lines, pairs, base, features):  # type: ignore[no-untyped-def]
             if how == NO_NUMBER:
                 if not writes_nonfinite(text, first, at):
                     return rows, entries, _BAD_VALUE, start, bounds, indices, values, labels, starts, slow
-                number = np.nan
+                number = np.nan if writes_gap(text, first, at) else np.inf
             elif how == LEFT_TO_PYTHON:
                 slow.append((np.int64(entries), np.int64(first), np.int64(at)))
             indices[entries] = index

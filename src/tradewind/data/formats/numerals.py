@@ -88,6 +88,27 @@ def writes_nonfinite(text: NDArray[np.uint8], start: int, stop: int) -> bool:
     return bool((a == 110 and b == 97 and c == 110) or (a == 105 and b == 110 and c == 102))
 
 
+@njit(cache=True, nogil=True)
+def writes_gap(text: NDArray[np.uint8], start: int, stop: int) -> bool:
+    """Whether text[start:stop] says that a value is missing: nothing, ?, NA, N/A, NaN, null or None."""
+    size = stop - start
+    if size == 0:
+        return True
+    a = text[start] | 32
+    if size == 1:
+        return bool(text[start] == 63)
+    b = text[start + 1] | 32
+    if size == 2:
+        return bool(a == 110 and b == 97)
+    c = text[start + 2] | 32
+    if size == 3:
+        return bool(a == 110 and ((b == 97 and c == 110) or (text[start + 1] == 47 and c == 97)))
+    d = text[start + 3] | 32
+    null = b == 117 and c == 108 and d == 108
+    none = b == 111 and c == 110 and d == 101
+    return bool(size == 4 and a == 110 and (null or none))
+
+
 def python_number(cell: bytes) -> float | None:
     """The number that a cell writes, infinite if it is beyond a double; None if it writes none."""
     return float(cell) if _NUMERAL.fullmatch(cell) else None

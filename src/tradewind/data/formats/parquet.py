@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradewind.algorithms.batch import Batch
+from tradewind.algorithms.mixing import text_numbers
 from tradewind.data.schemas import column_index, encode_classes
 from tradewind.data.tables import Table, check_finite
 from tradewind.errors import MissingExtra, Misuse
@@ -23,8 +24,13 @@ def parse_parquet(
     features: int | Sequence[str | int] | None = None,
     weight: str | int | None = None,
     classes: tuple[str, ...] | None = None,
+    gaps: bool = False,
+    categories: Sequence[str | int] = (),
 ) -> Table:
     """The rows of a Parquet file, dense, as float64; the columns are chosen as for a CSV file.
+
+    With `gaps` a feature may be null or NaN, and is NaN. The columns `categories` are text, read as
+    `mixing.text_numbers` reads it; a null is the empty text.
 
     Raises Misuse, naming column and row, for a column that is absent or no number, and for nulls;
     MissingExtra without pyarrow.
@@ -60,9 +66,11 @@ def parse_parquet(
     if not chosen:
         raise Misuse("there is no feature column", source=name, fix="Give at least one.")
 
-    def cells(place: int) -> NDArray[Any]:
+    spoken = {column_index(column, names, name, "categories") for column in categories}
+
+    def cells(place: int, gaps: bool = False) -> NDArray[Any]:
         column = source.column(place)
-        if column.null_count:
+        if column.null_count and not gaps:
             row = column.is_null().to_pylist().index(True)
             raise Misuse(
                 "the cell is empty", source=name, field=f"row {row}: column {names[place]!r}",
@@ -72,6 +80,10 @@ def parse_parquet(
 
     def numbers(place: int) -> NDArray[np.float64]:
         kind = source.schema.field(place).type
+        if place in spoken:
+            return text_numbers(
+                ["" if cell is None else str(cell) for cell in source.column(place).to_pylist()]
+            )
         if not (
             pyarrow.types.is_integer(kind)
             or pyarrow.types.is_floating(kind)
@@ -82,7 +94,7 @@ def parse_parquet(
                 f"{kind} is no kind of number", source=name, field=f"column {names[place]!r}",
                 fix="Encode it as numbers, or leave the column out.",
             )  # fmt: skip
-        return cells(place).astype(np.float64)
+        return cells(place, gaps and place in chosen).astype(np.float64)
 
     labels: NDArray[Any] | None = None
     kinds: tuple[str, ...] = ()
@@ -103,5 +115,5 @@ def parse_parquet(
     for order, place in enumerate(chosen):
         matrix[:, order] = numbers(place)
     batch = Batch(len(chosen), dense=matrix, labels=labels, weights=weights)
-    check_finite(batch, name, taken)
+    check_finite(batch, name, taken, gaps=gaps)
     return Table(name, batch, taken, kinds)

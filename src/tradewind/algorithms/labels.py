@@ -1,4 +1,4 @@
-"""What labels mean to a linear model: classes as numbers, and their balance."""
+"""What labels mean to a learner: classes as numbers, and their balance."""
 
 from __future__ import annotations
 

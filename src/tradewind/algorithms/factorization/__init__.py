@@ -1,0 +1,1 @@
+"""Factorization machines: linear models with a product of hidden factors for every pair of features."""

@@ -1,0 +1,1 @@
+"""Latent Dirichlet allocation: its inference, its forgetting, its learner and its model."""

@@ -1,0 +1,1 @@
+"""Ratings of items by users: how rows name them, how rows are learned, and the model."""
