@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradewind.algorithms.pca.krylov import approximate, basis_of, signs
+from tradewind.algorithms.pca.krylov import approximate, basis_of, of_one_matrix, signs
 
 
 def passes_over(values, width, count, seed=0):
@@ -76,3 +76,15 @@ def test_a_basis_changes_little_where_its_columns_do():
 def test_signs_are_of_the_seed():
     assert set(np.unique(signs(3, 50, 4))) == {-1.0, 1.0}
     assert signs(3, 50, 4).tobytes() == signs(3, 50, 4).tobytes() != signs(4, 50, 4).tobytes()
+
+
+def test_products_that_disagree_are_left_out():
+    chance = np.random.default_rng(0)
+    X = chance.normal(size=(200, 30)) * 0.9 ** np.arange(30)
+    bases = [np.linalg.qr(chance.normal(size=(30, 8)))[0] for _ in range(3)]
+    products = [X.T @ (X @ basis) for basis in bases]
+    assert of_one_matrix(bases, products, [200, 200, 200]) == [0, 1, 2]
+    fewer = [*products[:2], X[:150].T @ (X[:150] @ bases[2])]
+    assert of_one_matrix(bases, fewer, [200, 200, 150]) == [0, 1]
+    mixed = X[:190].T @ (X[:190] @ bases[1]) + X[190:].T @ (X[190:] @ bases[0])
+    assert of_one_matrix(bases, [products[0], mixed, products[2]], [200, 200, 200]) == [0, 2]

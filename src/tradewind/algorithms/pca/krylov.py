@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 
+_UNEVEN = 1e-7
+"""An asymmetry above this, as a share, is no rounding."""
 _DEPENDENT = 1e-5
 """A direction whose singular value is below this share of the largest is one that others already span."""
 _NOTHING = 1e-13
@@ -55,6 +57,26 @@ def basis_of(product: Matrix) -> Matrix:
     """An orthonormal basis (d, l) of the columns' span, which changes little where the columns do."""
     q, r = np.linalg.qr(product)
     return np.asarray(q * np.where(np.diagonal(r) < 0, -1.0, 1.0))
+
+
+def of_one_matrix(
+    bases: Sequence[Matrix], products: Sequence[Matrix], weights: Sequence[float] | Matrix
+) -> list[int]:
+    """Those of the products that can all be a symmetric A times their basis, each (d, l), in their order.
+
+    Where they disagree, because rows are missing from some or were multiplied with another basis, those of
+    the greatest weight stay. What `approximate` does with all of them is not stable against that.
+    """
+
+    def agree(one: int, other: int) -> bool:
+        core, back = bases[one].T @ products[other], products[one].T @ bases[other]
+        return float(np.abs(core - back).max(initial=0.0)) <= _UNEVEN * float(np.abs(core).max(initial=0.0))
+
+    chosen: list[int] = []
+    for each in sorted(range(len(bases)), key=lambda number: (-weights[number], number)):
+        if agree(each, each) and all(agree(each, other) for other in chosen):
+            chosen.append(each)
+    return sorted(chosen) or [0]
 
 
 def approximate(bases: Sequence[Matrix], products: Sequence[Matrix], trace: float, k: int) -> Approximation:

@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tradewind.algorithms.batch import Batch, batch_of
 from tradewind.algorithms.estimator import StreamEstimator
 from tradewind.algorithms.interface import PROGRESS, State
-from tradewind.algorithms.pca.krylov import approximate, basis_of, signs
+from tradewind.algorithms.pca.krylov import approximate, basis_of, of_one_matrix, signs
 from tradewind.algorithms.pca.model import PCAModel, Told
 from tradewind.errors import Misuse, suggestion
 
@@ -57,9 +57,9 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StreamEstimator):
     In a job the epochs are the passes: one beyond `passes` changes nothing, and those that are missing leave
     the components weaker and the estimate true. A worker that comes into a pass first makes its basis of
     what the pass before has summed up by then. Bulk-synchronous, all that come in together see the same
-    sums, so a resumed job learns the same bits. In the other modes two may make slightly different ones, and
-    the last stands: the few batches in between count nearly right. Rows given to `partial_fit` belong to the
-    first pass.
+    sums, so a resumed job learns the same bits. In the other modes two may make one each at the same
+    moment, and what is lost may be lost of one pass alone: a pass that does not agree with the others is left
+    out of the model. Rows given to `partial_fit` belong to the first pass.
 
     Args:
         num_components: k; None is 10, or as many as there are columns if that is fewer. Regular mode's state
@@ -217,6 +217,9 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StreamEstimator):
             for each in range(passes):
                 found = _about(plan, sums[each], shift, state.pull(f"{PRODUCT}.{each}"), bases[each])
                 products.append(np.asarray(found) * (rows / sums[each, -2]))
+            whole = of_one_matrix(bases, products, sums[:passes, -2])
+            bases, products = [bases[each] for each in whole], [products[each] for each in whole]
+            passes = len(whole)
             if k > bases[0].shape[1]:
                 raise Misuse(
                     f"{k} components of a sketch of {bases[0].shape[1]}", source="PCA",
@@ -338,6 +341,8 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StreamEstimator):
                     kept[each] = basis  # it was made in an earlier round, so it is what all have
         key, width = each or 0, self._width(rows.shape[1])
         state.push(f"{BASIS}.{key}", np.zeros((0, width)) if basis is None or not len(made) else basis, made)
+        if len(made) and not synchronized:
+            basis = state.pull(f"{BASIS}.{key}")  # another worker's may stand by now
         if basis is None:
             state.push(f"{PRODUCT}.{key}", np.zeros((0, width)), made)
         else:
