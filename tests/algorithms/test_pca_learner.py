@@ -138,7 +138,7 @@ def test_every_mode_and_number_of_workers_holds_as_much(parts, consistency, stal
     )
     best = Peer(6).fit(X).explained_variance_ratio_.sum()
     model = model_of(learner, engine)
-    # out of step, two workers may spoil a later pass for each other, which is then left out: one always counts
+    # out of step, two workers may spoil a later pass for each other, which is left out; the first counts
     least = {"regular": 1 - 1e-6, "randomized": 0.99 if consistency == "bulk_synchronous" else 0.85}[mode]
     assert model.score(X) / best > least
     assert model.told.variance_captured == pytest.approx(model.score(X), abs=0.03)

@@ -47,6 +47,7 @@ NO_MIRROR = {
     "runtimes/interface.py": "protocols: tested by the laws of runtimes",
     "control/policy.py": "protocols: tested by the laws of policies",
     "state/stamp.py": "values: tested with the engine",
+    "tuning/interface.py": "protocols and values: tested by the laws of stoppers, and with each searcher",
     "training/view.py": "values: tested with the policies",
     "training/elastic/clairvoyant_single.py": "tested with the bound, against trying everything",
     "training/elastic/work.py": "protocols: tested with the controller",

@@ -150,7 +150,8 @@ class StreamEstimator(BaseEstimator):
         places = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
         strange = self.classes_[places] != labels
         if strange.any():
-            raise ValueError(f"the label {labels[strange].tolist()[0]!r} is none of the classes {self.classes_!r}")
+            first = labels[strange].tolist()[0]
+            raise ValueError(f"the label {first!r} is none of the classes {self.classes_!r}")
         return places.astype(np.float64)
 
     def __sklearn_tags__(self) -> Any:

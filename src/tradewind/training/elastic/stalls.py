@@ -44,9 +44,7 @@ class Stalls:
             self._begun.setdefault(task, (clock, now))
         last = min(at_work.values(), default=0)
         hanging = [
-            task
-            for task, (clock, since) in self._begun.items()
-            if clock == last and now - since > self.bound
+            task for task, (clock, since) in self._begun.items() if clock == last and now - since > self.bound
         ]
         for task in hanging:
             del self._begun[task]
