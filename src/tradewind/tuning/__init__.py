@@ -1,0 +1,1 @@
+"""Search over hyper-parameters: what is tried, what is stopped, and on which machines."""

@@ -1,0 +1,1 @@
+"""Which machine a trial runs on: what its steps cost there."""

@@ -1,0 +1,1 @@
+"""What is tried next: one rule a module."""

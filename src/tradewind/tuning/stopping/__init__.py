@@ -1,0 +1,1 @@
+"""What is stopped early: one rule a module."""
