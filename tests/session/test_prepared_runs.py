@@ -117,6 +117,7 @@ def test_one_file_gives_both_sides_made_ready(folder) -> None:
     card = read_card(Path(done.directory) / "model")
     assert card["training_data"]["rows"] == raw.rows and card["evaluation_data"]["rows"] == held.rows
     assert card["training_data"]["digest"] != raw.digest(), "of the rows and the steps"
+    assert "preparation/model.safetensors" in card["model_details"]["files"]
 
 
 def test_a_toml_spec_does_the_same(folder) -> None:

@@ -253,13 +253,13 @@ def _caveats(test: DataSet | None, train: DataSet) -> list[str]:
 
 
 def _hashes(directory: Path) -> dict[str, dict[str, Any]]:
-    """Length and SHA-256 of each file of a model, the card's own left out."""
+    """Length and SHA-256 of each file of a model and of its preparation, the card's own left out."""
     found = {}
-    for path in sorted(directory.iterdir()):
+    for path in sorted(directory.rglob("*")):
         if path.is_file() and path.name not in (CARD, PAGE) and not path.name.startswith("."):
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-            found[path.name] = {"bytes": path.stat().st_size, "sha256": digest}
+            found[path.relative_to(directory).as_posix()] = {"bytes": path.stat().st_size, "sha256": digest}
     return found
 
 
