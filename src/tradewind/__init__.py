@@ -49,6 +49,7 @@ _HOMES = {
     "compare": "tradewind.session.comparison",
     "explain": "tradewind.session.explanation",
     "load": "tradewind.session.models",
+    "Study": "tradewind.tuning.study",
     "export": "tradewind.session.models",
 }
 

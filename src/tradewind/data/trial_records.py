@@ -120,6 +120,8 @@ class StoredTrial(Struct, frozen=True):
     """The machine that it was put on last."""
     seconds_per_step: float | None = None
     """What was measured there."""
+    resumed_after: int = -1
+    """The last step that had been reported when it was resumed; -1 if it never was."""
     stop_wanted: str = ""
     """Why somebody wants it stopped."""
     sequence: int = 0
@@ -170,7 +172,7 @@ class Trials:
                 number, event.document["setting"], parent=event.document.get("parent"), reason=event.text
             )
             self._curves[number] = ([], [])
-        before = self._trials[number]
+        before = self[number] if event.kind == RESUMED else self._trials[number]
         self._trials[number] = replace(
             before,
             sequence=event.sequence,
@@ -220,7 +222,8 @@ def _changes(trial: StoredTrial, event: Event) -> dict[str, Any]:
         case "paused":
             return {"state": PAUSED, "driver": "", "reason": event.text}
         case "resumed":
-            return {"state": WAITING, "reason": event.text}
+            last = max(trial.steps, default=-1)
+            return {"state": WAITING, "reason": event.text, "resumed_after": last}
         case "finished":
             return {
                 "state": event.document["state"], "driver": "", "reason": event.text, "final": event.value,
