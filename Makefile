@@ -13,8 +13,14 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test]'
 	touch $@
 
+# What starts processes and waits for them has the machine to itself; the rest shares it, a file at a time.
+ALONE := $(addprefix tests/,cli console examples journeys providers runtimes session)
+TOGETHER := $(filter-out $(ALONE),$(patsubst %/,%,$(wildcard tests/*/)) $(wildcard tests/test_*.py))
+
 test: setup
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TOGETHER) \
+	    $(PYTEST_ARGS) $(if $(REPORTS),--junitxml=$(REPORTS)/together.xml)
+	$(BIN)/python -m pytest $(ALONE) $(PYTEST_ARGS) $(if $(REPORTS),--junitxml=$(REPORTS)/alone.xml)
 
 demo: setup
 	$(BIN)/tradewind demo

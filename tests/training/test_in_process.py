@@ -114,6 +114,23 @@ def test_a_pause_at_any_moment_ends_and_goes_on(consistency, staleness, when) ->
         assert tables(resumed) == tables(whole)
 
 
+@MODES
+def test_the_same_job_learns_the_same_again(consistency, staleness) -> None:
+    """Also where nobody waits: the order of messages comes from the seed."""
+    rows = data()
+
+    def learned(seed: int) -> dict[str, bytes]:
+        task = job(consistency=consistency, staleness=staleness, seed=seed)
+        algorithm = build_algorithm(task.learner)
+        engine = fresh_state(task, algorithm, rows)
+        learn_here(task, algorithm, rows, engine)
+        return tables(engine)
+
+    first = learned(0)
+    assert all(learned(0) == first for _ in range(5))
+    assert learned(1) != first
+
+
 def test_more_workers_than_blocks() -> None:
     """Some then have nothing to do, and nobody waits for them."""
     task, rows = job(parts=8, batch=20), data()

@@ -1,21 +1,25 @@
 """A whole job in this process: the same state, the same logical workers, a thread each, no machines.
 
-What it learns is what the job learns anywhere else; bulk-synchronous, bit for bit.
+What it learns is what the job learns anywhere else; bulk-synchronous, bit for bit. In the other modes it
+depends on who comes first, which is drawn from the job's seed here: the same job learns the same again.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from tradewind.algorithms.interface import Algorithm
 from tradewind.data.interface import DataSet
-from tradewind.state.consistency import Asynchronous, Consistency
+from tradewind.state.consistency import Asynchronous, BulkSynchronous, Consistency
 from tradewind.state.engine import Engine
 from tradewind.state.link import Link, Patience
 from tradewind.state.messages import Forsake
 from tradewind.state.server import Server
 from tradewind.state.transport.inprocess import InProcess
+from tradewind.state.transport.interface import Channel
+from tradewind.state.transport.turns import Turns
 from tradewind.training.job import Job
 from tradewind.training.worker import learn, part_of
 
@@ -31,23 +35,31 @@ def learn_here(
     problems: list[BaseException] = []
     asked = _Together(job.parts, engine.consistency, lambda: bool(problems) or leaving())
 
-    def work(worker: int) -> None:
+    def work(worker: int, channel: Channel) -> None:
         try:
             part = part_of(job, data, worker)
-            learn(algorithm, part, worker, hub.channel(), lambda: asked(worker))
+            learn(algorithm, part, worker, channel, lambda: asked(worker))
         except BaseException as problem:
             problems.append(problem)
             controller = Link(hub.channel(), Patience())
             controller.post([Forsake(worker)])  # nobody may wait for it
             controller.answer()
 
-    threads = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in range(job.parts)]
+    hosts = [partial(work, worker) for worker in range(job.parts)]
+    if isinstance(engine.consistency, BulkSynchronous):
+        _at_once(hub, hosts)
+    else:
+        Turns(hub, job.seed).run(hosts)
+    if problems:
+        raise problems[0]
+
+
+def _at_once(hub: InProcess, hosts: Sequence[Callable[[Channel], None]]) -> None:
+    threads = [threading.Thread(target=host, args=(hub.channel(),), daemon=True) for host in hosts]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    if problems:
-        raise problems[0]
 
 
 class _Together:
