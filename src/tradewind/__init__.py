@@ -50,6 +50,13 @@ _HOMES = {
     "explain": "tradewind.session.explanation",
     "load": "tradewind.session.models",
     "Study": "tradewind.tuning.study",
+    "Earlier": "tradewind.tuning.earlier_studies",
+    "from_optuna": "tradewind.tuning.optuna_studies",
+    "to_optuna": "tradewind.tuning.optuna_studies",
+    "tune": "tradewind.session.tune",
+    "TradewindSearchCV": "tradewind.session.search_cv",
+    "GridSearch": "tradewind.session.grid.search",
+    "watch": "tradewind.console.server",
     "export": "tradewind.session.models",
 }
 

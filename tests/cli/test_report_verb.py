@@ -4,6 +4,7 @@ import pytest
 
 from tradewind.cli.main import main
 from tradewind.data.runs import RunIndex
+from tradewind.tuning.study import Study
 
 
 def ask(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -46,3 +47,19 @@ def test_misuse_leaves_nothing(capsys, tmp_path):
         code, out, err = ask(capsys, what, "--out", str(tmp_path))
         assert code == 2 and "journal" in err and not out
     assert [each.name for each in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_the_report_of_a_study_in_its_folder_and_by_name(capsys, tmp_path):
+    for name in ("study", "other"):
+        study = Study({"x": [1, 2]}, search="grid", name=name, store=tmp_path / "study.sqlite")
+        study.run(lambda trial: float(trial["x"]))
+        study.store.close()
+        if name == "study":
+            code, out, _ = ask(capsys, str(tmp_path))
+            assert code == 0 and "written" in out and "Study study" in (tmp_path / "report.html").read_text()
+    code, _, err = ask(capsys, str(tmp_path / "study.sqlite"))
+    assert code == 2 and "--study" in err and "other" in err
+    code, out, _ = ask(capsys, str(tmp_path / "study.sqlite"), "--study", "other", "--json")
+    told = json.loads(out)
+    assert code == 0 and told["study"]["name"] == "other" and told["study"]["best"] == 0
+    assert ask(capsys, str(tmp_path / "absent.sqlite"), "--study", "x")[0] == 2

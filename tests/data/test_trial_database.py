@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tradewind.data import trial_database
 from tradewind.data.trial_records import Report, StoredTrial
 from tradewind.data.trial_store import TrialStore
 from tradewind.errors import Corrupt, Misuse, Temporary, Unreachable
@@ -248,6 +249,20 @@ def test_a_connection_that_stays_lost_is_an_error_to_wait_on(store, monkeypatch)
     with pytest.raises(Temporary, match="disk I/O error"):
         store.add("study", {})
     assert store.add("study", {}) == 0
+
+
+def test_with_patience_a_connection_that_stays_lost_is_waited_for_as_long(path, monkeypatch):
+    monkeypatch.setattr(trial_database, "_PAUSE", 0.001)
+    with TrialStore(path, patience=60.0) as store:
+        store.create("study", {})
+        Losing(store, monkeypatch, done=True, times=9)
+        assert store.add("study", {}) == 0 and len(store.trials("study")) == 1
+    monkeypatch.undo()
+    with TrialStore(path, patience=0.05) as store:
+        losing = Losing(store, monkeypatch, done=False, times=1_000_000)
+        with pytest.raises(Temporary, match="disk I/O error"):
+            store.add("study", {})
+        assert losing.left < 1_000_000 - 3
 
 
 def test_a_wanted_end_does_not_hide_how_the_attempt_ended(store, monkeypatch):

@@ -15,14 +15,14 @@ from tradewind.session.places import WARM, Places, cluster_of, market_for, warm_
 def places(folder, **changes):
     write_files(folder)
     spec = spec_of(folder, **changes)
-    market, start = market_for(spec)
-    return Places(spec, market, folder), start
+    market, start = market_for(spec.provider, spec.runtime)
+    return Places(spec.provider, spec.runtime, warm_for(spec.learner.kind), market, folder), start
 
 
-def test_the_cluster_is_named_by_the_runtime(tmp_path):
-    assert cluster_of(spec_of(tmp_path)) is None
-    assert cluster_of(spec_of(tmp_path, runtime="ray")) == "auto"
-    assert cluster_of(spec_of(tmp_path, runtime="ray:10.0.0.1:6379")) == "10.0.0.1:6379"
+def test_the_cluster_is_named_by_the_runtime():
+    assert cluster_of("processes") is None
+    assert cluster_of("ray") == "auto"
+    assert cluster_of("ray:10.0.0.1:6379") == "10.0.0.1:6379"
 
 
 def test_a_local_run_is_of_processes_of_this_machine(tmp_path):

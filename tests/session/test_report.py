@@ -1,11 +1,6 @@
 """The report's page: what it tells, that it stands alone, and how it looks in a real browser."""
 
-import os
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
-from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
@@ -13,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from drawn_pages import CHROMIUM, Outline, browser
 from tradewind import clock
 from tradewind.control.records import Sample
 from tradewind.errors import Misuse
@@ -29,7 +25,6 @@ from tradewind.session.report.data import (
 from tradewind.session.report.page import dollars, page, write_page
 
 START = clock.moment("2020-01-05T00:00:00Z")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def example() -> ReportData:
@@ -129,28 +124,6 @@ def example() -> ReportData:
         sources=(Source("spot prices", "stanford-futuredata/training_on_a_dime", "MIT"),),
         version="0.1.0",
     )
-
-
-class Outline(HTMLParser):
-    """The text of a page, its tags, and whatever it would fetch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.text: list[str] = []
-        self.tags: list[str] = []
-        self.fetched: list[str] = []
-        self.ids: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        for name, value in attrs:
-            if name in ("src", "data", "action") or (name.endswith("href") and not value.startswith("#")):
-                self.fetched.append(f"{tag} {name}={value}")
-            if name == "id":
-                self.ids.append(value)
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -276,30 +249,6 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path):
 )
 def test_money(amount, written):
     assert dollars(amount) == written
-
-
-def browser(folder: Path, *flags: str, url: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--hide-scrollbars",
-            f"--user-data-dir={folder / 'profile'}",
-            *flags,
-            url,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        env={**os.environ, "HOME": str(folder)},
-    )
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")

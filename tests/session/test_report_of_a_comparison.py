@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from test_report import CHROMIUM, Outline, browser
 
+from drawn_pages import CHROMIUM, Outline, browser
 from tradewind import clock
 from tradewind.session.comparison_table import blocks_of, lines_of
 from tradewind.session.report import pictures

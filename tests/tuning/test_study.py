@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import doctest
 import math
-import os
-import signal
-import subprocess
-import sys
-import threading
-from itertools import count
 
 import pytest
 
 import tradewind
-from tradewind.errors import Misuse
+from tradewind.errors import Misuse, Permanent
 from tradewind.tuning import study as module
+from tradewind.tuning.earlier_studies import Earlier
 from tradewind.tuning.interface import PAUSE, STOP
 from tradewind.tuning.search.gaussian_process import GaussianProcessSearch
 from tradewind.tuning.search.grid import FullGrid
@@ -27,7 +22,7 @@ from tradewind.tuning.stopping.last_value import LastValue
 from tradewind.tuning.stopping.median_rule import MedianRule
 from tradewind.tuning.stopping.race import Race
 from tradewind.tuning.study import Study
-from tradewind.tuning.trial import COMPLETED, FAILED, RUNNING, STOPPED
+from tradewind.tuning.trial import COMPLETED, FAILED, STOPPED
 
 SPACE = {"x": {"low": -1.0, "high": 1.0}, "kind": ["a", "b"]}
 
@@ -48,17 +43,17 @@ def test_the_example_holds():
 
 
 def test_the_best_is_found_and_all_is_on_record(tmp_path):
-    study = Study(SPACE, trials=25, search=GaussianProcessSearch(initial=8), store=tmp_path / "s.sqlite")
+    study = Study(SPACE, trials=18, search=GaussianProcessSearch(initial=8), store=tmp_path / "s.sqlite")
     best = study.run(curve)
     assert best.setting["kind"] == "a" and abs(best.setting["x"]) < 0.1
-    assert len(study.trials) == 25 and study.finished
+    assert len(study.trials) == 18 and study.finished
     again = Study(SPACE, store=tmp_path / "s.sqlite")
     assert again.best == best and again.digest() == study.digest()
 
 
 def test_a_maximum_is_sought_the_same_way():
-    low = Study(SPACE, trials=15, search=GaussianProcessSearch(initial=5))
-    high = Study(SPACE, trials=15, search=GaussianProcessSearch(initial=5), direction="maximize")
+    low = Study(SPACE, trials=10, search=GaussianProcessSearch(initial=5))
+    high = Study(SPACE, trials=10, search=GaussianProcessSearch(initial=5), direction="maximize")
     low.run(lambda trial: loss(trial, 1))
     high.run(lambda trial: -loss(trial, 1))
     assert [each.setting for each in low.trials] == [each.setting for each in high.trials]
@@ -129,10 +124,56 @@ def test_money_ends_it():
 
     study.run(costly)
     assert len(study.trials) == 3 and study.dollars == pytest.approx(1.2)
+    assert study.ended == "the budget of 1 US dollars is spent: 1.2"
 
 
-@pytest.mark.parametrize("what", [math.nan, None, ValueError("no data")])
-def test_a_failure_is_the_trials_own(what):
+def test_the_best_within_a_budget_is_of_what_it_pays_for():
+    """With what a trial costs known, nothing is begun that the budget does not pay for."""
+    study = Study(SPACE, budget=1.0, least=0.4)
+    running = [study.ask(), study.ask()]
+    assert study.ask() is None and not study.finished
+    for trial in running:
+        study.tell(trial, loss(trial, 1), dollars=0.4)
+    assert study.finished and study.ask() is None
+    assert study.ended == "0.2 of 1 US dollars are left, and a trial costs 0.4"
+    assert study.best.final == min(each.final for each in study.trials)
+
+
+def test_a_budget_that_one_trial_spends_ends_the_study_and_is_told():
+    study = Study(SPACE, budget=1.0)
+    study.tell(study.ask(), 0.5, dollars=2.5)
+    assert study.ask() is None and study.best.number == 0
+    assert study.ended == "the budget of 1 US dollars buys no trial: trial 0 alone cost 2.5"
+
+
+def test_its_seconds_pass_whoever_drives_it_and_if_nobody_does(tmp_path):
+    moment = [1000.0]
+    options = {"seconds": 60.0, "store": tmp_path / "s.sqlite", "now": lambda: moment[0]}
+    study = Study(SPACE, **options)
+    study.tell(study.ask(), 1.0)
+    moment[0] += 50.0
+    again = Study(SPACE, **options)
+    trial = again.ask()
+    moment[0] += 10.0
+    assert again.ask() is None and not again.finished, "what has begun is brought to its end"
+    again.tell(trial, 0.5)
+    assert again.finished and again.ended == "the study's 60 seconds are over"
+    assert Study(SPACE, **options).ask() is None and again.best.final == 0.5
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        (math.nan, "the objective gave nan"),
+        (math.inf, "the objective gave inf"),
+        (-math.inf, "the objective gave -inf"),
+        (None, "the objective gave None"),
+        ("0.5", "'0.5' is no number"),
+        ([1.0, 2.0], "is no number"),
+        (ValueError("no data"), "ValueError: no data"),
+    ],
+)
+def test_a_failure_is_the_trials_own(what, reason):
     def objective(trial):
         if trial.number == 0:
             if isinstance(what, Exception):
@@ -142,9 +183,115 @@ def test_a_failure_is_the_trials_own(what):
 
     study = Study(SPACE, trials=3)
     study.run(objective)
-    first = study.trials[0]
-    assert first.state == FAILED and ("no data" in first.reason or "the objective gave" in first.reason)
+    assert study.trials[0].state == FAILED and reason in study.trials[0].reason
     assert [each.state for each in study.trials[1:]] == [COMPLETED, COMPLETED]
+
+
+@pytest.mark.parametrize(
+    ("reports", "reason"),
+    [
+        ([(3, 1.0), (2, 1.0)], "step: 2 is not after 3"),
+        ([(3, 1.0), (3, 1.0)], "step: 3 is not after 3"),
+        ([(-1, 1.0)], "step: -1 is no step"),
+        ([(1.5, 1.0)], "step: 1.5 is no whole number"),
+        ([("2", 1.0)], "step: '2' is no whole number"),
+        ([(1, "0.5")], "value: '0.5' is no number"),
+        ([(1, None)], "value: None is no number"),
+    ],
+)
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_report_that_makes_no_sense_fails_its_trial(reports, reason, direct):
+    study = Study(SPACE, trials=2)
+    if direct:
+        trial = study.ask()
+        with pytest.raises(Misuse, match=reason):
+            for step, value in reports:
+                study.report(trial, step, value)
+        study.tell(trial, 1.0)
+        return
+
+    def objective(trial) -> float:
+        for step, value in reports if trial.number == 0 else ():
+            trial.report(step, value)
+        return 1.0
+
+    assert study.run(objective).number == 1
+    assert study.trials[0].state == FAILED and reason in study.trials[0].reason
+
+
+def test_values_on_the_way_that_are_no_numbers_are_kept_and_hurt_nobody():
+    study = Study(SPACE, trials=8, stop=MedianRule(4, least=2))
+
+    def objective(trial) -> float:
+        for step in range(1, 5):
+            trial.report(step, {0: math.nan, 1: -math.inf, 2: math.inf}.get(trial.number, 1.0 / step))
+        return 1.0
+
+    study.run(objective)
+    assert all(each.state == COMPLETED for each in study.trials[3:])
+    assert math.isnan(study.trials[0].values[0]) and study.trials[1].values[0] == -math.inf
+
+
+def test_a_study_in_which_everything_fails_is_given_up():
+    tried = []
+
+    def broken(trial) -> float:
+        tried.append(trial.number)
+        raise OSError("no such file: data.csv")
+
+    study = Study(SPACE, trials=100)
+    with pytest.raises(Permanent, match=r"study: 10 trials failed one after another.*OSError: no such file"):
+        study.run(broken)
+    assert len(tried) == 10 and study.finished and "10 trials failed" in study.ended
+    with pytest.raises(Misuse, match=r"no trial is completed of 10; of 10 that failed: OSError: no such"):
+        _ = study.best
+    # who has mended it goes on
+    again = Study(SPACE, trials=100, store=study.store, failures=3)
+    assert not again.finished
+    with pytest.raises(Permanent, match="3 trials failed"):
+        again.run(broken)
+    mended = Study(SPACE, trials=20, store=study.store)
+    assert mended.run(lambda trial: loss(trial, 1)).number >= 13
+    endless = Study(SPACE, trials=12, failures=None)
+    with pytest.raises(Misuse, match="no trial is completed of 12"):
+        endless.run(broken)
+
+
+def test_now_and_then_a_failure_ends_nothing():
+    study = Study(SPACE, trials=12, failures=3)
+    study.run(lambda trial: math.nan if trial.number % 3 else 1.0)
+    assert [each.state for each in study.trials].count(FAILED) == 8 and study.finished
+
+
+class Nothing:
+    def propose(self, space, trials, number):
+        return None
+
+
+class Elsewhere:
+    def propose(self, space, trials, number):
+        return {"x": 3.0, "kind": "a"}
+
+
+def test_a_search_without_any_fitting_setting_is_told():
+    study = Study(SPACE, search=Nothing())
+    with pytest.raises(Misuse, match="no trial is completed"):
+        study.run(lambda trial: 1.0)
+    assert study.ended == "Nothing has nothing to try: no setting is possible"
+    with pytest.raises(Misuse, match=r"Elsewhere: x: 3.0 is outside"):
+        Study(SPACE, search=Elsewhere()).ask()
+
+
+def test_conditions_that_never_hold_are_told():
+    space = {
+        "kind": ["a", "b"],
+        "depth": {"low": 1, "high": 3, "when": {"kind": "a"}},
+        "width": {"low": 1, "high": 3, "when": {"kind": "b", "depth": [1, 2]}},
+    }
+    with pytest.raises(Misuse, match=r"width: its condition never holds: no value of kind .*kind and depth"):
+        Study(space)
+    space["width"]["when"] = {"kind": ["a", "b"], "depth": 2}
+    assert len(Study(space).space) == 3
 
 
 def test_an_interrupted_driver_gives_its_trial_back():
@@ -176,87 +323,6 @@ def test_a_trial_is_stopped_by_somebody_else():
     assert study.trials[0].state == STOPPED and not other.kill(0)
 
 
-def test_threads_share_a_study_and_try_each_setting_once(tmp_path):
-    place, seen = tmp_path / "s.sqlite", []
-
-    def work() -> None:
-        study = Study(SPACE, trials=24, stop=LastValue(6, share=0.5), store=place)
-        while not study.finished:
-            trial = study.ask()
-            if trial is None:
-                continue
-            seen.append((trial.number, trial.step))
-            for step in range(trial.step + 1, 7):
-                study.checkpoint(trial, step, str(step))
-                if study.report(trial, step, loss(trial, step)).action == PAUSE:
-                    break
-            else:
-                study.tell(trial, loss(trial, 6))
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    study = Study(SPACE, store=place)
-    assert len(seen) == len(set(seen)) == 24 + 3
-    assert sorted(each.state for each in study.trials).count(COMPLETED) == 3
-    assert len({tuple(each.setting.values()) for each in study.trials}) == 24
-
-
-DRIVER = """
-import sys
-from tradewind.tuning.stopping.asha import Asha
-from tradewind.tuning.study import Study
-
-study = Study({"x": {"low": 0.0, "high": 1.0}}, trials=9, stop=Asha(8, eta=2), store=sys.argv[1], lease=0.05)
-while not study.finished:
-    trial = study.ask()
-    if trial is None:
-        continue
-    for step in range(trial.step + 1, 9):
-        study.checkpoint(trial, step, str(step))
-        if study.report(trial, step, trial["x"] + 1 / step).action != "go_on":
-            break
-        print(trial.number, step, flush=True)
-    else:
-        study.tell(trial, trial["x"] + 1 / 8)
-print("done", flush=True)
-"""
-
-
-def test_a_killed_driver_costs_neither_a_trial_nor_a_step(tmp_path):
-    """Killed again and again, it ends with the curves and verdicts of a driver that nobody killed."""
-
-    def drive(place, lines: int | None) -> bool:
-        """Whether it came to its end; it is killed once it has said so many lines."""
-        with subprocess.Popen(
-            [sys.executable, "-c", DRIVER, str(place)], stdout=subprocess.PIPE, text=True, env=os.environ
-        ) as process:
-            for said in count(1):
-                line = process.stdout.readline().strip()
-                if line == "done":
-                    return True
-                assert line, "the driver failed"
-                if said == lines:
-                    process.send_signal(signal.SIGKILL)
-                    return False
-        raise AssertionError
-
-    assert drive(tmp_path / "whole.sqlite", None)
-    for lines in (1, 7, 4):
-        assert not drive(tmp_path / "killed.sqlite", lines)
-    assert drive(tmp_path / "killed.sqlite", None)
-    space = {"x": {"low": 0.0, "high": 1.0}}
-    whole = Study(space, store=tmp_path / "whole.sqlite").trials
-    killed = Study(space, store=tmp_path / "killed.sqlite").trials
-    assert [(each.setting, each.steps, each.values, each.state, each.final) for each in killed] == [
-        (each.setting, each.steps, each.values, each.state, each.final) for each in whole
-    ]
-    assert sum(each.releases for each in killed) <= 3 and not any(each.failures for each in killed)
-    assert not any(each.state == RUNNING for each in killed)
-
-
 def test_a_study_goes_on_only_as_it_began():
     study = Study(SPACE, trials=1)
     study.run(lambda trial: 0.0)
@@ -264,6 +330,107 @@ def test_a_study_goes_on_only_as_it_began():
         Study(SPACE, direction="maximize", store=study.store)
     with pytest.raises(Misuse, match="space"):
         Study({"x": {"low": -1.0, "high": 2.0}, "kind": ["a", "b"]}, store=study.store)
+    with pytest.raises(Misuse, match="about"):
+        Study(SPACE, store=study.store, about={"data": "abc"})
+    told = Study(SPACE, name="told", store=study.store, about={"data": "abc"})
+    with pytest.raises(Misuse, match=r"about\.data"):
+        Study(SPACE, name="told", store=study.store, about={"data": "abd"})
+    assert Study.open(study.store, "told").digest() == told.digest()
+
+
+def test_one_that_is_there_is_opened_by_its_name(tmp_path):
+    study = Study(SPACE, name="mine", direction="maximize", store=tmp_path / "s.sqlite", driver="boss")
+    trial = study.ask()
+    other = Study.open(tmp_path / "s.sqlite", "mine", stop="last_value", steps=10, driver="worker")
+    assert (other.space, other.direction, other.name) == (study.space, "maximize", "mine")
+    assert [other.report(trial, step, 0.5).action for step in range(1, 5)] == ["go_on"] * 3 + [PAUSE]
+    assert study.trials[0].values == (0.5,) * 4 and study.trials[0].state == "paused"
+    with pytest.raises(Misuse, match="Did you mean 'mine'"):
+        Study.open(tmp_path / "s.sqlite", "mime")
+    with pytest.raises(Misuse, match="there is no such file"):
+        Study.open(tmp_path / "t.sqlite", "mine")
+    assert not (tmp_path / "t.sqlite").exists()
+    study.store.create("strange", {"kind": "else"})
+    with pytest.raises(Misuse, match="strange: is no study of this kind"):
+        Study.open(study.store, "strange")
+
+
+def shown(store, name: str = "old", scale: float = 1.0, direction: str = "minimize") -> Study:
+    """A study of the same space with 14 trials at random."""
+    old = Study(SPACE, name=name, direction=direction, trials=14, store=store, search=RandomSearch(5))
+    old.run(lambda trial: scale * loss(trial, 1) + (300.0 if abs(scale) > 1 else 0.0))
+    return old
+
+
+GP, TPE = {"name": "gp", "initial": 10}, {"name": "tpe", "n_startup_trials": 10}
+
+
+@pytest.mark.parametrize(
+    ("kind", "search"), [("identical", GP), ("transfer", GP), ("transfer", TPE), ("listed", TPE)]
+)
+def test_it_begins_with_what_earlier_studies_had_shown(tmp_path, kind, search):
+    if kind == "transfer":
+        shown(tmp_path / "old.sqlite", scale=-1000.0, direction="maximize")
+        earlier = Earlier("old", store=tmp_path / "old.sqlite")
+    else:
+        old = shown(tmp_path / "old.sqlite")
+        trials = old.trials if kind == "listed" else None
+        earlier = Earlier("old", store=tmp_path / "old.sqlite", identical=True, trials=trials)
+    warm, cold = [], []
+    for seed in range(4):
+        options = {"trials": 2, "search": {**search, "seed": seed}}
+        study = Study(SPACE, store=tmp_path / "new.sqlite", name=f"new {seed}", earlier=[earlier], **options)
+        study.run(lambda trial: loss(trial, 1))
+        warm += [each.final for each in study.trials]
+        other = Study(SPACE, **options)
+        other.run(lambda trial: loss(trial, 1))
+        cold += [each.final for each in other.trials]
+        assert len(study.trials) == 2 and study.dollars == 0.0, "foreign trials are not its own"
+    assert sum(warm) / 8 < 1.2 < 1.35 < sum(cold) / 8
+    assert study.notes[0].startswith("14 trials of 'old', with")
+    again = Study(SPACE, name="new 3", store=tmp_path / "new.sqlite")
+    assert again.notes == study.notes and again.earlier == study.earlier, "named again or not"
+
+
+def test_earlier_trials_outside_the_space_are_left_out_and_said(tmp_path):
+    old = shown(tmp_path / "s.sqlite")
+    narrow = {**SPACE, "x": {"low": -0.5, "high": 0.5}}
+    study = Study(narrow, store=tmp_path / "s.sqlite", earlier=[Earlier("old"), Earlier("none", trials=())])
+    fitting = [each for each in old.trials if abs(each.setting["x"]) <= 0.5]
+    assert [each.number for each in study.earlier[0].trials] == [each.number for each in fitting]
+    assert study.earlier[0].left_out == 14 - len(fitting) > 0
+    assert f"{14 - len(fitting)} outside the space left out (x: " in study.notes[0]
+    assert study.notes[1].startswith("0 trials of 'none'")
+
+
+def test_rules_of_stopping_do_not_see_earlier_trials(tmp_path):
+    shown(tmp_path / "s.sqlite")
+    seen = []
+
+    class Looking(MedianRule):
+        def judge(self, trial, trials):
+            seen.append([each.foreign for each in trials])
+            return super().judge(trial, trials)
+
+    study = Study(SPACE, trials=4, stop=Looking(10, least=1), store=tmp_path / "s.sqlite",
+                  earlier=[Earlier("old", identical=True)])  # fmt: skip
+    study.run(curve)
+    assert seen and not any(any(each) for each in seen)
+    assert study.best.number in range(4)
+
+
+def test_what_is_no_earlier_study_is_told(tmp_path):
+    shown(tmp_path / "s.sqlite")
+    options = {"store": tmp_path / "s.sqlite"}
+    with pytest.raises(Misuse, match=r"there is no study 'odl'.*Did you mean 'old'"):
+        Study(SPACE, name="one", earlier=[Earlier("odl")], **options)
+    with pytest.raises(Misuse, match="there is no such file"):
+        Study(SPACE, name="one", earlier=[Earlier("old", store=tmp_path / "t.sqlite")], **options)
+    with pytest.raises(Misuse, match="does not begin with itself"):
+        Study(SPACE, name="two", earlier=[Earlier("two")], **options)
+    Study(SPACE, name="three", earlier=[Earlier("old")], **options)
+    with pytest.raises(Misuse, match="identical = True is not what this study began with"):
+        Study(SPACE, name="three", earlier=[Earlier("old", identical=True)], **options)
 
 
 @pytest.mark.parametrize(
@@ -273,6 +440,9 @@ def test_a_study_goes_on_only_as_it_began():
         ({"trials": 0}, "trials"),
         ({"budget": 0.0}, "budget"),
         ({"budget": math.nan}, "budget"),
+        ({"budget": 1.0, "least": 2.0}, "budget: 1 buys no trial, for one costs 2"),
+        ({"seconds": 0.0}, "seconds: 0.0 buys no trial"),
+        ({"failures": 0}, "failures"),
         ({"space": {}}, "nothing to search"),
     ],
 )

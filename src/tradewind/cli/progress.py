@@ -30,8 +30,10 @@ class Progress:
     All of it goes to stderr, so that stdout holds the result alone. Use it as a context manager.
     """
 
-    def __init__(self, title: str, *, budget: float | None = None, silent: bool = False) -> None:
-        self.title, self.budget = title, budget
+    def __init__(
+        self, title: str, *, budget: float | None = None, silent: bool = False, what: str = "rows"
+    ) -> None:
+        self.title, self.budget, self.what = title, budget, what
         self._events: deque[str] = deque(maxlen=_EVENTS)
         self._first: Sample | None = None
         self._last: Sample | None = None
@@ -80,9 +82,10 @@ class Progress:
         """A sample as one line of plain text."""
         loss = "" if sample.loss is None else f"  loss {sample.loss:.4f}"
         share = sample.done / sample.total if sample.total else 0.0
+        beside = f"  on demand {dollars(sample.on_demand_spent)}" if sample.on_demand_spent else ""
         return (
             f"{clock.iso(sample.moment)}  {share:4.0%}{loss}  {sample.leases} leases  "
-            f"spent {dollars(sample.spent)}  on demand {dollars(sample.on_demand_spent)}"
+            f"spent {dollars(sample.spent)}{beside}"
         )
 
     def _picture(self) -> Group:
@@ -95,10 +98,11 @@ class Progress:
         saved = 1 - sample.spent / sample.on_demand_spent if sample.on_demand_spent > 0 else 0.0
         left = "" if self.budget is None else f" of {dollars(self.budget)}"
         loss = "" if sample.loss is None else f"{sample.loss:.4f}"
-        grid.add_row("rows", f"{sample.done:,.0f} of {sample.total:,.0f}", "loss", loss)
+        grid.add_row(self.what, f"{sample.done:,.0f} of {sample.total:,.0f}", "loss", loss)
         grid.add_row("spent", f"{dollars(sample.spent)}{left}", "leases", str(sample.leases))
         saving = f"{saved:.0%} saved" if saved >= 0 else f"{-saved:.0%} more than that"
-        grid.add_row("on demand", dollars(sample.on_demand_spent), "", Text(saving, style="green"))
+        if sample.on_demand_spent:
+            grid.add_row("on demand", dollars(sample.on_demand_spent), "", Text(saving, style="green"))
         passed = durations.text(sample.moment - first.moment)
         grid.add_row("market time", clock.iso(sample.moment), "since the start", passed)
         bar = Table.grid()

@@ -1,4 +1,4 @@
-"""`tradewind report`: one HTML file that tells a run."""
+"""`tradewind report`: one HTML file that tells a run or a study."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ import click
 
 from tradewind.cli import terminal
 from tradewind.data.runs import RunIndex
+from tradewind.data.trial_store import TrialStore
+from tradewind.errors import Misuse
 from tradewind.session.report.page import write_page
 from tradewind.session.report.reading import journal_in, report_data
+from tradewind.session.report.study.page import write_study_page
+from tradewind.session.report.study.reading import study_data
+from tradewind.session.tune import STUDY
 
 
 @terminal.verb("tradewind report latest --to report.html")
@@ -20,11 +25,17 @@ from tradewind.session.report.reading import journal_in, report_data
     type=click.Path(path_type=Path),
     help="The file to write; report.html in the run's folder if not given.",
 )
-def command(*, run: str, out: Path, to: Path | None, as_json: bool) -> None:
-    """Write a run's report, one HTML file.
+@click.option("--study", help="The study of that name, in the store that RUN is.")
+def command(*, run: str, out: Path, to: Path | None, study: str | None, as_json: bool) -> None:
+    """Write the report of a run or a study, one HTML file.
 
-    RUN is `latest`, a run's number, name or folder, or a journal. It can be written while the run goes on.
+    RUN is `latest`, a run's number, name or folder, or a journal; or a study's folder or store. It can be
+    written while the run goes on.
     """
+    store = Path(run) / STUDY if Path(run).is_dir() else Path(run)
+    if study is not None or (store.name == STUDY and store.exists()):
+        _tell_study(store, study, to, as_json=as_json)
+        return
     journal = journal_in(find_run(run, out))
     target = journal.parent / "report.html" if to is None else to
     data = report_data(journal)
@@ -44,6 +55,23 @@ def command(*, run: str, out: Path, to: Path | None, as_json: bool) -> None:
     click.echo(
         f"{data.title}: {data.outcome}; {len(data.decisions):,} decisions, {data.revocations} revocations"
     )
+    click.echo(f"written: {target}")
+
+
+def _tell_study(store: Path, study: str | None, to: Path | None, *, as_json: bool) -> None:
+    if not store.exists():
+        raise Misuse("there is no store", source=str(store), fix="Give the file that the study is kept in.")
+    target = store.parent / "report.html" if to is None else to
+    with TrialStore(store) as opened:
+        names = [each.name for each in opened.studies()]
+        if study is None and len(names) != 1:
+            known = f"Give --study, of {', '.join(names) or 'none'}."
+            raise Misuse("it is not said which study", source=str(store), field="study", fix=known)
+        data = study_data(opened, names[0] if study is None else study)
+    write_study_page(data, target)
+    if as_json:
+        terminal.show({"report": str(target), "study": data})
+        return
     click.echo(f"written: {target}")
 
 

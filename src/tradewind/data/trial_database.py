@@ -19,12 +19,15 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sql
 
+from tradewind.clock import stopwatch
 from tradewind.data.trial_tables import VERSION, Hot, Transaction
 from tradewind.errors import Corrupt, Misuse, Temporary, TradewindError, Unreachable
 
 T = TypeVar("T")
 
 _TRIES = 3
+_PAUSE = 0.2
+"""Seconds of the wall between two tries that are made of patience."""
 _WAL_PAGES = 4000
 """How much SQLite writes to its log before it syncs and clears it: 16 MB, a few thousand reports."""
 
@@ -32,9 +35,11 @@ _WAL_PAGES = 4000
 class Database:
     """The connection to the tables; any number of threads may use it, each by a connection of its own."""
 
-    def __init__(self, url: str | os.PathLike[str], *, synced: bool = False, wait: float = 30.0) -> None:
+    def __init__(
+        self, url: str | os.PathLike[str], *, synced: bool = False, wait: float = 30.0, patience: float = 0.0
+    ) -> None:
         """Open the tables at a path or URL, and make them where there are none; see `TrialStore`."""
-        self._synced, self._wait = synced, wait
+        self._synced, self._wait, self._patience = synced, wait, patience
         self._url = _parsed(url)
         self.url = self._url.render_as_string(hide_password=True)
         self._sqlite = self._url.get_backend_name() == "sqlite"
@@ -80,6 +85,7 @@ class Database:
 
     def _run(self, work: Callable[[Transaction], T], writes: bool) -> T:
         token = uuid.uuid4().hex
+        failing: Callable[[], float] | None = None
         for turn in itertools.count(1):
             try:
                 with self._gate:
@@ -90,8 +96,12 @@ class Database:
             except (sql.exc.DBAPIError, self._driver.Error) as error:
                 self._drop()
                 problem, again = self._translated(error)
-                if not again or turn == _TRIES:
+                if again and turn < _TRIES:
+                    continue
+                failing = failing or stopwatch()
+                if not isinstance(problem, Temporary) or failing() >= self._patience:
                     raise problem from error
+                threading.Event().wait(_PAUSE)
         raise AssertionError
 
     def _connection(self) -> sql.Connection:

@@ -237,14 +237,17 @@ def _changes(trial: StoredTrial, event: Event) -> dict[str, Any]:
 def digest(description: Mapping[str, Any], events: Iterable[Event]) -> str:
     """Of a study's description and history, in hexadecimal: equal where the same arrived in the same order.
 
-    Who drove and where checkpoints lie are left out; a study that is run again has other processes and paths.
+    Who drove, when, and where checkpoints lie are left out; a study that is run again has other processes,
+    moments and paths.
     """
     found = hashlib.blake2b(_canonical(description), digest_size=16)
     for event in events:
         place = event.kind == CHECKPOINTED
         value = None if event.value is None else repr(event.value)  # JSON has no nan
         found.update(
-            _canonical([replace(event, driver="", text="" if place else event.text, value=None), value])
+            _canonical(
+                [replace(event, driver="", moment=None, text="" if place else event.text, value=None), value]
+            )
         )
     return found.hexdigest()
 

@@ -70,14 +70,17 @@ class Superseded(Permanent):
 class TrialStore:
     """Studies, trials and their histories in one database; any number of processes and threads may use it."""
 
-    def __init__(self, url: str | os.PathLike[str], *, synced: bool = False, wait: float = 30.0) -> None:
+    def __init__(
+        self, url: str | os.PathLike[str], *, synced: bool = False, wait: float = 30.0, patience: float = 0.0
+    ) -> None:
         """The store at a path, or at a URL of SQLAlchemy; its tables are made where they are not there.
 
         `synced` has each commit to a SQLite file wait for the disk. `wait` is for how many seconds a call
-        waits while others write to the file. Misuse for what is no database, cannot be written, or was
-        written by another version of this store; `sqlite://` is a store in memory, for this process only.
+        waits while others write to the file, `patience` for how many more it tries again where the database
+        does not answer. Misuse for what is no database, cannot be written, or was written by another version
+        of this store; `sqlite://` is a store in memory, for this process only.
         """
-        self._database = Database(url, synced=synced, wait=wait)
+        self._database = Database(url, synced=synced, wait=wait, patience=patience)
         self._reporting = Reporting()
 
     @property

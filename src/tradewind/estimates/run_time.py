@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from msgspec import Struct
-from scipy import stats
+from scipy.special import stdtrit
 
 from tradewind.errors import Misuse
 
@@ -51,8 +51,9 @@ def seconds_per_row(batch_seconds: Sequence[float], batch_rows: Sequence[int]) -
     if len(batch_seconds) < 2 or len(batch_seconds) != len(batch_rows):
         raise Misuse("an estimate needs at least two measured batches", field="batch_seconds")
     rates = np.asarray(batch_seconds, np.float64) / np.asarray(batch_rows, np.float64)
-    mean = float(stats.trim_mean(rates, 0.1))
-    half = float(stats.t.ppf(0.95, len(rates) - 1) * rates.std(ddof=1) / math.sqrt(len(rates)))
+    cut = len(rates) // 10  # trimmed at both ends
+    mean = float(np.sort(rates)[cut : len(rates) - cut].mean())
+    half = float(stdtrit(len(rates) - 1, 0.95) * rates.std(ddof=1) / math.sqrt(len(rates)))
     half = min(max(half, 0.05 * mean), 0.9 * mean)
     return Interval(mean - half, mean, mean + half)
 

@@ -17,8 +17,11 @@ from tradewind.errors import Misuse
 
 _FRESH = 0.3
 """What a new measurement weighs against those before it."""
-_PRIOR = 0.5
+_PRIOR = 0.1
 """What a machine's size weighs against one measurement of its speed."""
+_ALIKE = 0.03
+"""What it weighs that settings take equally long. So machines are told apart too where no setting was timed
+on both."""
 
 
 class Measured(Struct, frozen=True):
@@ -56,18 +59,29 @@ def step_seconds(vcpus: Sequence[float], settings: int, measured: Sequence[Measu
 def _rank_one(
     known: NDArray[np.float64], prior: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """a (machines,) and b (settings,) so that a + b is near what is known, and a near the prior."""
+    """a (machines,) and b (settings,) so that a + b is near what is known, a near the prior, b alike."""
     seen = ~np.isnan(known)
     counts = seen.sum(axis=0)
     if not counts.any():
         return prior, np.zeros(len(counts))
-    left = np.where(seen, known - prior[:, None], 0.0)[:, counts > 0]
-    mask, counts_of = seen[:, counts > 0].astype(np.float64), counts[counts > 0]
-    # the least squares in both; given a, each b is a mean, which leaves a system for a alone
-    means = left.sum(axis=0) / counts_of
-    system = np.diag(mask.sum(axis=1) + _PRIOR) - (mask / counts_of) @ mask.T
-    moved = np.linalg.solve(system, (left - mask * means).sum(axis=1))
-    works = (left - mask * moved[:, None]).sum(axis=0) / counts_of
-    found = np.full(len(counts), works.mean())
+    timed = seen.any(axis=1)  # of the others nothing is known but their size
+    part = np.ix_(timed, counts > 0)
+    left = np.where(seen, known - prior[:, None], 0.0)[part]
+    mask, counts_of = seen[part].astype(np.float64), counts[counts > 0]
+    # The least squares in both, each b near their common middle, which stands as one machine more in the
+    # system; given a and the middle, each b is a weighted mean, which leaves a system for those alone.
+    rows = np.vstack([mask, counts_of])
+    shares = rows / (counts_of + _ALIKE)
+    system = np.diag(np.append(mask.sum(axis=1) + _PRIOR, counts_of.sum()))
+    system[-1, :-1] = system[:-1, -1] = mask.sum(axis=1)
+    sums = left.sum(axis=0)
+    found_of = np.linalg.solve(
+        system - shares @ rows.T, np.append(left.sum(axis=1), sums.sum()) - shares @ sums
+    )
+    moved, middle = found_of[:-1], float(found_of[-1])
+    works = middle + (sums - mask.T @ moved - counts_of * middle) / (counts_of + _ALIKE)
+    found = np.full(len(counts), middle)
     found[counts > 0] = works
-    return prior + moved, found
+    speeds = prior.copy()
+    speeds[timed] += moved
+    return speeds, found

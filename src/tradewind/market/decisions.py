@@ -21,7 +21,15 @@ class Release(Struct, frozen=True, tag=True):
     lease: LeaseId
 
 
-Action = Take | Release
+class Use(Struct, frozen=True, tag=True):
+    """Use a lease that is held for something else from now on."""
+
+    lease: LeaseId
+    purpose: str
+    """As in `Bid.purpose`."""
+
+
+Action = Take | Release | Use
 
 
 class PriceAbove(Struct, frozen=True, tag=True):

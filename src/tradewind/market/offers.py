@@ -63,4 +63,4 @@ class Bid(Struct, frozen=True):
     limit: float | None = None
     """The highest price accepted, US dollars an instance-hour; None for the seller's own cap (on demand)."""
     purpose: str = "work"
-    """What the lease is for, carried as a tag: `work` or `state`."""
+    """What the lease is for, carried as a tag: `work` or `state` of a job, `trial 7` of a study."""

@@ -55,10 +55,10 @@ class Bill(Unrecorded):
         for action, outcome in zip(self._decision.actions, outcomes, strict=False):
             if isinstance(action, Release):
                 self._let_go(action.lease)
-                continue
-            for lease in outcome.granted:
-                self.taken += 1
-                self._begin(lease, action.bid)
+            elif isinstance(action, Take):
+                for lease in outcome.granted:
+                    self.taken += 1
+                    self._begin(lease, action.bid)
         self.most = max(self.most, self._now)
 
     def record_news(self, moment: float, news: News) -> None:

@@ -19,7 +19,7 @@ from tradewind.runtimes.processes import ProcessRuntime
 from tradewind.runtimes.ray import RayRuntime
 from tradewind.session import durations
 from tradewind.session.assembly import market_of
-from tradewind.session.spec import TrainSpec
+from tradewind.session.spec import ProviderSpec
 
 WARM = "tradewind.training.rehearsal"
 """What any instance imports while it boots, so that a worker starts in milliseconds."""
@@ -34,40 +34,43 @@ def warm_for(learner: str) -> str:
     return f"{WARM},{home}" if home else WARM
 
 
-def cluster_of(spec: TrainSpec) -> str | None:
+def cluster_of(runtime: str) -> str | None:
     """The address of the Ray cluster that a spec's runtime is on; None where it is on none."""
-    kind, _, address = spec.runtime.partition(":")
+    kind, _, address = runtime.partition(":")
     return (address or "auto") if kind == "ray" else None
 
 
-def market_for(spec: TrainSpec) -> tuple[RecordedMarket, float]:
+def market_for(provider: ProviderSpec, runtime: str) -> tuple[RecordedMarket, float]:
     """The market of a spec, and the moment at which the run begins in it.
 
     The nodes of a cluster of one's own are sold at what the spec reckons a vCPU-hour at, from now on.
     """
-    cluster = cluster_of(spec)
-    if spec.provider.kind == "ray" and cluster is not None:
+    cluster = cluster_of(runtime)
+    if provider.kind == "ray" and cluster is not None:
         start = clock.wall()
         nodes = cluster_nodes(cluster)
-        return cluster_market(nodes, start, per_vcpu_hour=spec.provider.per_vcpu_hour), start
-    return market_of(spec.provider)
+        return cluster_market(nodes, start, per_vcpu_hour=provider.per_vcpu_hour), start
+    return market_of(provider)
 
 
 class Places:
     """The leases of a run and the way to them: booked only, processes here, or nodes of a Ray cluster.
 
-    On a cluster, `directory` must be where every node finds it. Raises Misuse if there is no cluster.
+    `warm` are the modules that an instance imports while it boots. On a cluster, `directory` must be where
+    every node finds it. Raises Misuse if there is no cluster.
     """
 
-    def __init__(self, spec: TrainSpec, market: RecordedMarket, directory: Path) -> None:
-        self._spec, self._market, self._logs = spec, market, directory / "logs"
-        self._cluster = cluster_of(spec)
+    def __init__(
+        self, provider: ProviderSpec, runtime: str, warm: str, market: RecordedMarket, directory: Path
+    ) -> None:
+        self._spec, self._warm, self._market, self._logs = provider, warm, market, directory / "logs"
+        self._cluster = cluster_of(runtime)
         self._home = None if self._cluster is None else state_home(cluster_nodes(self._cluster))
 
     @property
     def real(self) -> bool:
         """Whether something learns, rather than a speed model."""
-        return self._spec.provider.kind != "simulated"
+        return self._spec.kind != "simulated"
 
     def provider(self) -> Provider:
         """Who rents the machines out."""
@@ -78,15 +81,15 @@ class Places:
         if self._cluster is not None and self._home is not None:
             return RayNodes(
                 self._market,
-                boot_command=("python", *options, *share, "--warm", warm_for(self._spec.learner.kind)),
+                boot_command=("python", *options, *share, "--warm", self._warm),
                 directory=self._logs,
                 cluster=self._cluster,
                 home=self._home.id,
-                cpu_shares=None if self._spec.provider.kind == "ray" else self._share_of_type,
+                cpu_shares=None if self._spec.kind == "ray" else self._share_of_type,
             )
         return LocalProvider(
             self._market,
-            boot_command=(sys.executable, *options, *share, "--warm", warm_for(self._spec.learner.kind)),
+            boot_command=(sys.executable, *options, *share, "--warm", self._warm),
             directory=self._logs,
             cpu_shares=self._share_of_type,
         )
@@ -105,31 +108,31 @@ class Places:
 
     def speed_of(self, lease: Lease) -> float:
         """How fast an instance is beside the others."""
-        if self._spec.provider.kind == "ray":
+        if self._spec.kind == "ray":
             return lease.instance.type.resources.vcpus
         return self._share_of_type(lease.instance.type)
 
     def told(self, start: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What was real and what was simulated in a run that began at `start`, in sentences."""
         spec = self._spec
-        market = f"the market is {spec.provider.history}, from {clock.iso(start)}"
+        market = f"the market is {spec.history}, from {clock.iso(start)}"
         recorded = "the prices and their moments are recorded ones, and so are the capacity and its losses"
         if not self.real:
             return (), (market, recorded)
         where = "of this machine" if self._cluster is None else "on the nodes of a Ray cluster"
         learned = f"the workers and the state's server were processes {where}, and learned"
-        if spec.provider.kind == "ray":
+        if spec.kind == "ray":
             return (learned,), ("dollars are what the spec reckons a vCPU-hour at; nobody was paid",)
         notice = durations.text(self._market.notice)
         return (
             learned,
             f"a notice was SIGTERM {notice} of market time ahead, a revocation SIGKILL",
         ), (
-            f"{market}, at {spec.provider.speed:g} market seconds to one of the wall's",
+            f"{market}, at {spec.speed:g} market seconds to one of the wall's",
             "instances were shares of this machine's cores",
             "dollars are those of the recorded market; nobody was paid",
             recorded,
         )
 
     def _share_of_type(self, kind: InstanceType) -> float:
-        return self._spec.provider.cpu_shares.get(kind.name, 1.0)
+        return self._spec.cpu_shares.get(kind.name, 1.0)

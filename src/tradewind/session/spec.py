@@ -136,7 +136,7 @@ class TrainSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The folder that the run's own folder is made in."""
 
 
-_Where = Callable[[str], str]
+Where = Callable[[str], str]
 """From a field to the source that it was given in."""
 _SHORTHANDS = {"learner": "kind", "data": "path", "policy": "name", "provider": "kind"}
 """Tables for which a plain text will do: it is the value of this key."""
@@ -146,9 +146,9 @@ _PATHS = (*_DATA_PATHS, "provider.history", "state.backup", "out")
 
 
 @cache
-def schema() -> dict[str, Any]:
-    """The published JSON schema (draft 2020-12) that every spec is checked by."""
-    document = files("tradewind.session").joinpath("spec.schema.json").read_text(encoding="utf-8")
+def schema(name: str = "spec") -> dict[str, Any]:
+    """The published JSON schema (draft 2020-12) that every spec, or its table of that name, is checked by."""
+    document = files("tradewind.session").joinpath(f"{name}.schema.json").read_text(encoding="utf-8")
     return dict(json.loads(document))
 
 
@@ -159,15 +159,19 @@ def read_spec(path: str | Path, overrides: Mapping[str, Any] | None = None) -> T
     a file that cannot be read, TOML that does not parse, a misspelt or missing field, or a wrong value.
     """
     path = Path(path)
+    return make_spec(read_document(path), source=str(path), folder=path.parent, overrides=overrides)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file; Misuse if it cannot be read or does not parse."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:
         raise Misuse(
             f"cannot be read: {problem.strerror}", source=str(path), fix="Give a TOML file."
         ) from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise Misuse(f"is no TOML: {problem}", source=str(path), fix="Mend the file.") from problem
-    return make_spec(document, source=str(path), folder=path.parent, overrides=overrides)
 
 
 def make_spec(
@@ -179,14 +183,15 @@ def make_spec(
 ) -> TrainSpec:
     """The spec that `document` (the TOML's tables as dictionaries) says, checked; see `read_spec`.
 
-    Relative paths are taken from `folder`, or left as they are if None.
+    Relative paths are taken from `folder`, or left as they are if None. The table `tune` is left to
+    `tune_spec`.
     """
-    given = _plain(_spread(document))
+    given = plain(_spread({key: value for key, value in document.items() if key != "tune"}))
     if folder is not None:
         for field in _PATHS:
             _replace(given, field, lambda text: _anchored(text, folder))
     for field, value in (overrides or {}).items():
-        _set(given, field, _plain(value))
+        _set(given, field, plain(value))
     given = _spread(given)
     if isinstance(own := given.get("provider"), dict) and own.get("kind") == "ray":
         own.setdefault("history", "cluster")  # what is recorded has no part in it
@@ -197,7 +202,7 @@ def make_spec(
         return "the command line" if mine else source
 
     changed = tuple(overrides or ())
-    _check(given, where)
+    check(given, where, schema())
     for field in _DURATIONS:
         _replace(given, field, partial(_duration, where, field))
     _replace(given, "provider.start", partial(_moment, where, "provider.start"))
@@ -248,14 +253,14 @@ def digest(spec: TrainSpec) -> str:
     return hashlib.blake2b(spec_bytes(spec), digest_size=16).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """`value` as JSON has it: TOML's moments and tuples become texts and lists, tables are copied."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return value
 
 
@@ -304,11 +309,11 @@ def _anchored(text: Any, folder: Path) -> Any:
     return str(anchored) if anchored.exists() or "/" in text else text
 
 
-def _duration(where: _Where, field: str, value: Any) -> float:
+def _duration(where: Where, field: str, value: Any) -> float:
     return durations.seconds(value, source=where(field), field=field)
 
 
-def _moment(where: _Where, field: str, value: Any) -> float:
+def _moment(where: Where, field: str, value: Any) -> float:
     if isinstance(value, int | float):
         return float(value)
     try:
@@ -322,7 +327,7 @@ def _moment(where: _Where, field: str, value: Any) -> float:
         ) from problem
 
 
-def _deadline(where: _Where, document: dict[str, Any], value: Any) -> float:
+def _deadline(where: Where, document: dict[str, Any], value: Any) -> float:
     """Seconds from the start, of a duration or of a moment."""
     if isinstance(value, str) and "-" in value[1:]:
         due = _moment(where, "deadline", value)
@@ -345,8 +350,8 @@ def _deadline(where: _Where, document: dict[str, Any], value: Any) -> float:
     return _duration(where, "deadline", value)
 
 
-def _check(document: dict[str, Any], where: _Where) -> None:
-    """Raise Misuse for the first thing that the schema does not allow: misspelt fields before others."""
+def check(document: dict[str, Any], where: Where, rules: Mapping[str, Any]) -> None:
+    """Raise Misuse for the first thing that a schema does not allow: misspelt fields before others."""
     for field, number in _numbers(document):
         if not abs(number) <= 1e18:
             raise Misuse(
@@ -355,7 +360,7 @@ def _check(document: dict[str, Any], where: _Where) -> None:
                 field=field,
                 fix="Give a number.",
             )
-    validator = jsonschema.Draft202012Validator(schema())
+    validator = jsonschema.Draft202012Validator(rules)
     problems = sorted(
         validator.iter_errors(document),
         key=lambda each: (each.validator != "additionalProperties", [str(part) for part in each.path]),
@@ -376,7 +381,7 @@ def _numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
             yield from _numbers(each, path)
 
 
-def _told(problem: ValidationError, where: _Where) -> Misuse:
+def _told(problem: ValidationError, where: Where) -> Misuse:
     """A validation error as a sentence with the field and the fix."""
     path = [str(part) for part in problem.absolute_path]
     value, rule, bound = problem.instance, problem.validator, problem.validator_value
@@ -419,7 +424,7 @@ def _texts(value: Any) -> Sequence[str]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
-def _check_together(spec: TrainSpec, where: _Where) -> None:
+def _check_together(spec: TrainSpec, where: Where) -> None:
     """Raise Misuse for fields that are right alone and wrong together."""
     check_data(spec.data, where)
     if spec.staleness and spec.consistency != "stale_synchronous":

@@ -37,7 +37,7 @@ from tradewind.session.assembly import (
 )
 from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of, usual_rate
 from tradewind.session.model_cards import card_of, write_card
-from tradewind.session.places import Places, market_for
+from tradewind.session.places import Places, market_for, warm_for
 from tradewind.session.report.data import EstimateRow, Source
 from tradewind.session.report.page import write_page
 from tradewind.session.report.reading import JOURNAL, RunResult, Told, report_data
@@ -151,8 +151,9 @@ class Stretch:
         self.backup = backup_of(spec.state, self.directory)
         if spec.runtime == "inline":
             return
-        self.market, begun = market_for(spec)
-        self.places = Places(spec, self.market, self.directory.absolute())
+        self.market, begun = market_for(spec.provider, spec.runtime)
+        warm = warm_for(spec.learner.kind)
+        self.places = Places(spec.provider, spec.runtime, warm, self.market, self.directory.absolute())
         self.start = begun if self.at is None else self.at
         if self.start >= self.market.history.end:
             raise Misuse("the recorded market ends before that", field="provider.start", fix="Begin earlier.")
@@ -223,7 +224,7 @@ class Stretch:
         else:
             engine = fresh_state(self.job, algorithm, data, None if base is None else snapshot_of(*base[1:]))
         stop = threading.Event()
-        with _heeding_interrupts(stop.set):
+        with heeding_interrupts(stop.set):
             learn_here(self.job, algorithm, data, engine, stop.is_set)
         self._keep(engine.snapshot())
         seconds = self.elapsed()
@@ -300,7 +301,7 @@ class Stretch:
         loop = asyncio.get_running_loop()
         real = self.places.real
         with (
-            _heeding_interrupts(lambda: loop.call_soon_threadsafe(stop.set))
+            heeding_interrupts(lambda: loop.call_soon_threadsafe(stop.set))
             if real
             else contextlib.nullcontext()
         ):
@@ -452,7 +453,7 @@ def _row(what: str, unit: str, interval: Any, actual: float | None) -> EstimateR
 
 
 @contextlib.contextmanager
-def _heeding_interrupts(stop: Callable[[], object]) -> Iterator[None]:
+def heeding_interrupts(stop: Callable[[], object]) -> Iterator[None]:
     """Ctrl-C and SIGTERM ask to stop, once; a second one interrupts as ever."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -127,7 +127,7 @@ def estimate(spec: TrainSpec) -> Estimate:
     policy = policy_of(spec)
     with tempfile.TemporaryDirectory(prefix="tw-") as cache:
         job, material = job_of(spec), material_of(spec, Path(cache))
-        market, start = market_for(spec)
+        market, start = market_for(spec.provider, spec.runtime)
         speed = speed_of(spec, measure(job, material.algorithm, material.train, spec.workers.count))
         goal = goal_of(spec, start)
         rows = rows_of(job, material.train)

@@ -66,3 +66,8 @@ class Stopper(Protocol):
         `exhausted` says that nothing runs and that nothing new will be tried.
         """
         ...
+
+
+def copies(rule: Stopper | None) -> bool:
+    """Whether a rule has trials go on from checkpoints of others, as population-based training does."""
+    return bool(getattr(rule, "copies", False))

@@ -49,8 +49,8 @@ class Observations(Struct, frozen=True):
 def observed(columns: Columns, trials: Sequence[Trial], identical: Sequence[str], most: int) -> Observations:
     """What `trials` tell of the space of `columns`; at most `most` of them, the best half and the newest.
 
-    Studies named in `identical` count as this one. Foreign trials outside the space, or without an outcome,
-    are left out; so are studies of which no trial has a finite loss.
+    Foreign trials that are identical, or of a study named in `identical`, count as this study's. Those
+    outside the space, or without an outcome, are left out; so are studies without any finite loss.
     """
     groups: dict[str, list[Trial]] = {"": []}
     pending: list[Array] = []
@@ -63,7 +63,7 @@ def observed(columns: Columns, trials: Sequence[Trial], identical: Sequence[str]
         if not each.foreign:
             keys.add(_key(row))
         if each.state not in (WAITING, RUNNING):
-            name = "" if each.foreign in identical else each.foreign
+            name = "" if each.identical or each.foreign in identical else each.foreign
             groups.setdefault(name, []).append(each)
         elif not each.foreign:
             pending.append(row)

@@ -246,7 +246,28 @@ def _conditions(
                 source=source, field=name, fix=f"{other} is {_said(known[other].of)}.",
             )  # fmt: skip
         found.append((str(other), values))
+    if never := _contradiction(found, known, {}):
+        raise Misuse(
+            f"its condition never holds: no value of {never} allows all of it", source=source, field=name,
+            fix=f"Mind under which condition there is {' and '.join(other for other, _ in found)}.",
+        )  # fmt: skip
     return tuple(found)
+
+
+def _contradiction(
+    when: Iterable[tuple[str, tuple[Value, ...]]],
+    known: Mapping[str, Parameter],
+    allowed: dict[str, set[Any]],
+) -> str:
+    """The parameter of which the conditions, and those of what they name, leave no value; else empty."""
+    for name, values in when:
+        keys = {_key(value) for value in values}
+        allowed[name] = allowed.get(name, keys) & keys
+        if not allowed[name]:
+            return name
+        if never := _contradiction(known[name].when, known, allowed):
+            return never
+    return ""
 
 
 def _holds(parameter: Parameter, setting: Mapping[str, Value]) -> bool:

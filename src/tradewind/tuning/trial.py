@@ -34,6 +34,8 @@ class Trial(Struct, frozen=True):
     """The trial from whose checkpoint it began."""
     foreign: str = ""
     """The study that it is from, where it is not this one's."""
+    identical: bool = False
+    """Whether that study had the same data and algorithm, so that its losses count as this one's."""
 
     @property
     def loss(self) -> float | None:

@@ -14,7 +14,7 @@ from tradewind.control.journal_reading import Reading
 from tradewind.control.loop import Outcome
 from tradewind.control.records import Entry, Header, Sample
 from tradewind.errors import Misuse
-from tradewind.market.decisions import Action, Take
+from tradewind.market.decisions import Action, Take, Use
 from tradewind.market.leases import Ending, LeaseId
 from tradewind.market.news import Ended, Warned
 from tradewind.market.offers import Terms
@@ -313,6 +313,8 @@ def _action(action: Action) -> str:
         bid = action.bid
         limit = "" if bid.limit is None else f", limit ${bid.limit:g}"
         return f"take {bid.count} {bid.pool} {str(bid.terms).replace('_', ' ')} ({bid.purpose}{limit})"
+    if isinstance(action, Use):
+        return f"use {action.lease} for {action.purpose}"
     return f"release {action.lease}"
 
 
@@ -322,4 +324,4 @@ def _outcome(action: Action, outcome: Outcome) -> str:
     if isinstance(action, Take):
         got = ", ".join(outcome.granted)
         return f"granted {len(outcome.granted)} of {action.bid.count}" + (f": {got}" if got else "")
-    return "released"
+    return "in use" if isinstance(action, Use) else "released"

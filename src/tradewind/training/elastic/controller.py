@@ -17,9 +17,9 @@ from tradewind import clock
 from tradewind.control.loop import Outcome, Record, drive
 from tradewind.control.policy import AnyPolicy
 from tradewind.control.records import Sample
-from tradewind.errors import Permanent, Temporary, TradewindError
+from tradewind.errors import Misuse, Permanent, Temporary, TradewindError
 from tradewind.estimates.outlook import Forecaster, Outlook
-from tradewind.market.decisions import Decision, Release
+from tradewind.market.decisions import Decision, Release, Take
 from tradewind.market.leases import Ending, Lease, LeaseId
 from tradewind.market.news import Ended, News, Warned
 from tradewind.market.offers import Offer
@@ -254,6 +254,8 @@ class _World:
                 outcomes += [Outcome()] * len(together)
                 continue
             at += 1
+            if not isinstance(action, Take):
+                raise Misuse("a job's leases keep their purpose", source="policy", field="actions")
             try:
                 granted = await self._provider.take(action.bid)
             except Temporary as problem:

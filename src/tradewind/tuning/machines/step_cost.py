@@ -8,12 +8,15 @@ bill that the era refunds are arguments, and 2.2 is what they give when nothing 
 
 from __future__ import annotations
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import ArrayLike, NDArray
 
 HOUR = 3600.0
+"""Seconds."""
 
 
-class Terms(Struct, frozen=True):
+class Stakes(Struct, frozen=True):
     """What a revocation and a start cost, under which a price is judged."""
 
     horizon: float = HOUR
@@ -32,7 +35,7 @@ def step_cost(
     price: float,
     seconds: float,
     revoked: float,
-    terms: Terms = Terms(),  # noqa: B008 -- a frozen value
+    stakes: Stakes = Stakes(),  # noqa: B008 -- a frozen value
     uptime: float | None = None,
 ) -> float:
     """US dollars a step, expected.
@@ -41,14 +44,29 @@ def step_cost(
     within the horizon, and `uptime` how many seconds a machine lives that is revoked; None for half the
     horizon. Infinite where no step would ever be finished.
     """
-    lives = terms.horizon / 2 if uptime is None else uptime
+    return float(
+        step_costs(
+            price, seconds, revoked, stakes.horizon, stakes.overhead, stakes.lost, stakes.refunded,
+            stakes.value_of_time, uptime,
+        )
+    )  # fmt: skip
+
+
+def step_costs(
+    price: ArrayLike, seconds: ArrayLike, revoked: ArrayLike, horizon: ArrayLike, overhead: ArrayLike,
+    lost: ArrayLike, refunded: ArrayLike, value_of_time: float = 0.0, uptime: ArrayLike | None = None,
+) -> NDArray[np.float64]:  # fmt: skip
+    """As `step_cost`, of many machines at once; arguments of any shapes that go together."""
+    price, seconds, revoked = np.asarray(price), np.asarray(seconds), np.asarray(revoked)
+    horizon, refunded = np.asarray(horizon), np.asarray(refunded)
+    lives = horizon / 2 if uptime is None else np.asarray(uptime)
     stays = 1.0 - revoked
-    up = stays * terms.horizon + revoked * lives
-    steps = (up - terms.overhead - revoked * terms.lost) / seconds
-    if steps <= 0:
-        return float("inf")
-    paid = price / HOUR * (stays * terms.horizon + revoked * (1.0 - terms.refunded) * lives)
-    return (paid + terms.value_of_time / HOUR * terms.horizon) / steps
+    up = stays * horizon + revoked * lives
+    steps = (up - np.asarray(overhead) - revoked * np.asarray(lost)) / seconds
+    paid = price / HOUR * (stays * horizon + revoked * (1.0 - refunded) * lives)
+    total = paid + value_of_time / HOUR * horizon
+    found: NDArray[np.float64] = np.where(steps > 0, total / np.where(steps > 0, steps, 1.0), np.inf)
+    return found
 
 
 def move_pays(here: float, there: float, steps: float, moving: float) -> bool:

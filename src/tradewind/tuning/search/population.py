@@ -39,6 +39,9 @@ class PopulationTraining:
         seed: what chance draws from, with the member's number and the step.
     """
 
+    copies = True
+    """See `interface.copies`."""
+
     def __init__(
         self,
         space: Space,

@@ -7,6 +7,7 @@ with them and there is nothing else to save.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 
@@ -79,6 +80,8 @@ class Asha:
         """
         everyone = own(trials)
         paused = {each.number: each for each in everyone if each.state == PAUSED}
+        if not paused:
+            return ()
         found: list[int] = []
         for rung in reversed(self.rungs):
             above = self._next(rung)
@@ -107,7 +110,6 @@ def _standing(trials: Sequence[Trial], rung: int) -> dict[int, float]:
 
 
 def _on_arrival(trial: Trial, rung: int) -> float:
-    for step, loss in zip(trial.steps, trial.losses, strict=True):
-        if step >= rung:
-            return math.inf if math.isnan(loss) else loss
-    return math.inf
+    at = bisect.bisect_left(trial.steps, rung)
+    loss = trial.losses[at] if at < len(trial.losses) else math.inf
+    return math.inf if math.isnan(loss) else loss

@@ -135,17 +135,23 @@ class Race:
 
     def _places(self, trials: Sequence[Trial], step: int) -> list[int]:
         """The places in `trials` (by number) from the likeliest to come first to the least likely."""
-        forecasts = [_forecasts(*curve_until(each, step), self.max_steps) for each in trials]
-        columns = np.array(forecasts).reshape(len(trials), 1 + len(_WINDOWS)).T
-        ranks = np.empty(columns.shape)
-        for row, column in zip(ranks, columns, strict=True):
-            row[np.argsort(column, kind="stable")] = np.arange(len(trials))
-        # Between equal best places the mean of the three decides, then the least loss.
-        best, mean = ranks.min(axis=0), ranks.mean(axis=0)
-        return [int(at) for at in np.lexsort((ranks[0], mean, best))]
+        return list(_ranked(tuple(curve_until(each, step) for each in trials), self.max_steps))
 
     def _step(self, part: int) -> int:
         return min(part * self._part, self.max_steps)
+
+
+@lru_cache(maxsize=1 << 12)
+def _ranked(curves: tuple[tuple[tuple[int, ...], tuple[float, ...]], ...], at: int) -> tuple[int, ...]:
+    """Places in `curves` (steps and losses) by what they come to at step `at`. Asked for again and again."""
+    forecasts = [_forecasts(*each, at) for each in curves]
+    columns = np.array(forecasts).reshape(len(curves), 1 + len(_WINDOWS)).T
+    ranks = np.empty(columns.shape)
+    for row, column in zip(ranks, columns, strict=True):
+        row[np.argsort(column, kind="stable")] = np.arange(len(curves))
+    # Between equal best places the mean of the three decides, then the least loss.
+    best, mean = ranks.min(axis=0), ranks.mean(axis=0)
+    return tuple(int(place) for place in np.lexsort((ranks[0], mean, best)))
 
 
 @lru_cache(maxsize=1 << 14)

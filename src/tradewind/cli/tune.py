@@ -1,0 +1,87 @@
+"""`tradewind tune`: search for the best setting of what a spec learns."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from tradewind.cli import terminal
+from tradewind.cli.progress import Progress
+from tradewind.session import durations
+from tradewind.session.report.page import dollars
+from tradewind.session.spec import override
+from tradewind.session.tune import Tuned, tune
+from tradewind.session.tune_spec import read_tune_spec
+
+FIELDS: dict[str, tuple[str, Any, str]] = {
+    "trials": ("tune.trials", int, "How many at most."),
+    "budget": ("budget", float, "US dollars for the whole study."),
+    "deadline": ("deadline", str, "Market time from the start, such as 2h."),
+    "search": ("tune.search", str, "random, grid, sobol, gp, tpe, cmaes or pbt."),
+    "stop": (
+        "tune.stop",
+        str,
+        "median, asha, hyperband, decay_curve, early_curve, last_value, race or widening.",
+    ),
+    "machines": ("tune.machines", str, "cheapest_step, spottune or one_type."),
+    "workers": ("workers.count", int, "Trials at once at most."),
+    "name": ("tune.name", str, "Of the study; one of that name goes on."),
+    "seed": ("seed", int, "Where chance comes from."),
+    "runtime": ("runtime", str, "processes, inline or ray."),
+}
+"""The fields with an option of their own: option to (field, type, help)."""
+
+
+def _options(function: Any) -> Any:
+    for name, (_, kind, told) in reversed(FIELDS.items()):
+        function = click.option(f"--{name}", type=kind, help=told)(function)
+    return function
+
+
+@terminal.verb("tradewind tune adult.toml --trials 16 --budget 2 --stop race")
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option(
+    "--set", "sets", multiple=True, metavar="FIELD=VALUE",
+    help="Set any field, such as tune.space.l2.low=1e-6; may be given again.",
+)  # fmt: skip
+@_options
+def command(*, spec: Path, sets: tuple[str, ...], as_json: bool, **options: Any) -> int:
+    """Search for the best setting of what a spec learns.
+
+    SPEC is a TOML file with a table `tune`; each trial runs on a leased machine of its own. A study that is there goes on. Ctrl-C pauses: what runs is
+    checkpointed. Exits with 0 only if the study is done.
+    """
+    changes = dict(map(override, sets))
+    changes |= {field: options[name] for name, (field, _, _) in FIELDS.items() if options[name] is not None}
+    given = read_tune_spec(spec, changes)
+    with Progress(given.name, budget=given.budget, silent=as_json, what="steps") as progress:
+        found = tune(given, console=progress)
+    return _tell(found, spec, as_json=as_json)
+
+
+def _tell(found: Tuned, spec: Path, *, as_json: bool) -> int:
+    code = 0 if found.outcome == "done" else 1
+    report = Path(found.directory) / "report.html"
+    if as_json:
+        terminal.show({**msgspec.to_builtins(found), "report": str(report)})
+        return code
+    click.echo(f"{found.outcome}: {found.reason}")
+    ended = f"{found.completed} completed, {found.stopped} stopped early, {found.failed} failed"
+    click.echo(f"{found.trials} trials: {ended}")
+    if found.cost:
+        passed = durations.text(found.seconds)
+        click.echo(f"{dollars(found.cost)} in {passed} of market time, {found.revocations} revocations")
+    if found.best is not None:
+        click.echo(f"best: trial {found.best.number}, {found.metric} {found.best.final:.6g}".rstrip())
+        for name, value in found.setting.items():
+            click.echo(f"  {name} = {value!r}")
+        sets = " ".join(f"--set {field}={value}" for field, value in found.fields.items())
+        click.echo(f"train it with: tradewind train {shlex.quote(str(spec))} {sets}")
+    click.echo(f"report: {report}")
+    if code:
+        click.echo(f"go on with: tradewind tune {shlex.quote(str(spec))}")
+    return code

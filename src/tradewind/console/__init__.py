@@ -1,0 +1,1 @@
+"""The page: studies and runs, live, in a browser."""
