@@ -41,6 +41,16 @@ def test_a_new_setting_takes_what_the_others_take():
     assert found[0, 2] == pytest.approx(2.0, rel=0.01)  # in the logarithm
 
 
+def test_machines_are_told_apart_by_settings_that_ran_on_one_alone():
+    """Twelve settings that take alike, six on each machine: the second is eight times as fast, not twice."""
+    chance = np.random.default_rng(0)
+    seconds = 60.0 * np.exp(chance.normal(0.0, 0.1, 12)) / np.repeat([1.0, 8.0], 6)
+    measured = [Measured(int(at >= 6), at, float(each)) for at, each in enumerate(seconds)]
+    found = step_seconds([4, 8], 13, measured)
+    assert 4.0 < found[0, 12] / found[1, 12] < 8.5
+    assert 4.0 < found[0, 0] / found[1, 0] < 8.5
+
+
 def test_new_measurements_correct_old_ones():
     slow = [Measured(0, 0, 10.0)]
     assert step_seconds([1], 1, [*slow, *[Measured(0, 0, 1.0)] * 20])[0, 0] == pytest.approx(1.0, rel=0.01)

@@ -412,3 +412,15 @@ def test_what_nobody_runs_is_stopped_at_once_and_never_rented_for():
     first, second = run.study.trials
     assert run.result.done and second.state == "completed"
     assert first.state == "stopped" and len(first.steps) <= 1
+
+
+def test_a_pool_that_gives_notice_is_not_taken_again_before_it_is_over():
+    """It would give notice to the next lease at the same moment, and so on for ever."""
+    run = Run(
+        market({SMALL: [(0, 0.03), (3000, 0.5), (6000, 0.03)]}, boot=0.0),
+        policy=SpotTune(),
+        trials=2,
+        steps=100,
+    )
+    assert run.result.done and run.result.leases == 5
+    assert all(each.state == "completed" and each.failures == 0 for each in run.study.trials)

@@ -52,8 +52,8 @@ def _options(function: Any) -> Any:
 def command(*, spec: Path, sets: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """Search for the best setting of what a spec learns.
 
-    SPEC is a TOML file with a table `tune`; each trial runs on a leased machine of its own. A study that is there goes on. Ctrl-C pauses: what runs is
-    checkpointed. Exits with 0 only if the study is done.
+    SPEC is a TOML file with a table `tune`; each trial runs on a leased machine of its own. A study that is
+    there goes on. Ctrl-C pauses: what runs is checkpointed. Exits with 0 only if the study is done.
     """
     changes = dict(map(override, sets))
     changes |= {field: options[name] for name, (field, _, _) in FIELDS.items() if options[name] is not None}

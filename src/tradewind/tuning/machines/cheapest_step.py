@@ -36,9 +36,9 @@ class CheapestStep:
         revoked: the chance of a revocation within an hour, of pools that no outlook speaks of.
         value_of_time: US dollars that an hour of a trial is worth: what may be paid for speed.
         margin: the share of what staying costs that a move must save, its own costs included.
-        explore: how many of the first trials begin each on another type of machine, so that what a step
-            takes is measured there; from then on they move where that pays. What was not measured is reckoned
-            from vCPUs, and a type that is better than its vCPUs say would never be found.
+        explore: how many of the first trials begin each on another type of machine, while nothing is
+            measured; from then on they move where that pays. What was not measured is reckoned from vCPUs,
+            and a type that is better than its vCPUs say would never be found.
         waits: for whom time is not worth much: a trial waits until one of the study's machines is free rather
             than take one on which a step costs more than so many times what it costs there. It also waits
             while the first trials measure; where fewer are to run than may at once, and no more wait than
@@ -81,7 +81,7 @@ class CheapestStep:
         rented: list[Offer] = []
         measuring = self.waits is not None and self._measuring(view)
         for trial in view.queued:
-            first = not trial.begun and trial.trial < self.explore
+            first = not (trial.begun or view.measured) and trial.trial < self.explore
             if first and (there := _of_another_type(candidates, trial)) is not None:
                 candidates.take(there.offer)
                 actions.append(Take(there.bid(trial.trial)))
@@ -93,11 +93,12 @@ class CheapestStep:
                 continue
             found = candidates.best(trial.trial, trial.left, trial.begun)
             lease = _cheapest(candidates, view, idle, trial.trial, trial.left)
-            if lease is not None and (found is None or lease[0] <= found.per_step):
+            waits = found is not None and self._too_dear(candidates, view, found, trial.trial, rented)
+            if lease is not None and (found is None or waits or lease[0] <= found.per_step):
                 idle.remove(lease[1])
                 actions.append(Use(lease[1].id, purpose_of(trial.trial)))
                 said.append(f"trial {trial.trial} goes on {lease[1].id}, which is there")
-            elif found is not None and self._too_dear(candidates, view, found, trial.trial, rented):
+            elif waits:
                 said.append(f"trial {trial.trial} waits, for it costs less on a machine that is there")
             elif found is not None:
                 candidates.take(found.offer)

@@ -10,6 +10,7 @@ from tradewind import clock
 from tradewind.data.trial_records import FAILURE, StoredTrial, Trials
 from tradewind.data.trial_store import Superseded
 from tradewind.errors import Misuse
+from tradewind.market.instances import Pool
 from tradewind.market.leases import Lease, LeaseId
 from tradewind.tuning.attempt import Asked
 from tradewind.tuning.machines.interface import trial_of
@@ -68,6 +69,12 @@ class Claims:
     def on(self, lease: LeaseId) -> int | None:
         """The trial on a lease."""
         return self._on.get(lease)
+
+    def fresh_on(self, lease: LeaseId) -> Pool | None:
+        """The pool of a lease that began at this moment for a trial."""
+        number = self.on(lease)
+        found = None if number is None else self.held[number].lease
+        return found.pool if found is not None and clock.now() - found.started < 1.0 else None
 
     @property
     def placed(self) -> int:

@@ -24,6 +24,7 @@ from tradewind.errors import Misuse, NoCapacity, Permanent, Temporary, Tradewind
 from tradewind.estimates.outlook import Forecaster, Outlook
 from tradewind.market.decisions import Decision, Release, Take
 from tradewind.market.demands import Demand
+from tradewind.market.instances import Pool
 from tradewind.market.leases import Ending, Lease, LeaseId
 from tradewind.market.news import Ended, News, Warned
 from tradewind.market.offers import Offer
@@ -158,6 +159,8 @@ class _World:
         self._failed_in_a_row = 0
         self._claims = Claims(study, goal.demand.count)
         self._released: set[LeaseId] = set()
+        self._going: dict[Pool, float] = {}
+        """Until when a pool is not on offer to us: it gives notice as soon as a lease begins."""
         self._speeds = Speeds()
         self._quotes = Quotes(goal.demand)
         self._boot = 0.0
@@ -168,8 +171,6 @@ class _World:
         self._sampled = -math.inf
         self._change: asyncio.Task[Change] | None = None
         self._stopping: asyncio.Task[bool] | None = None
-
-    # what is known
 
     async def check(self) -> None:
         """Misuse where no trial could ever run."""
@@ -201,6 +202,8 @@ class _World:
 
     async def _view(self, now: float) -> TuningView:
         offers = await self._provider.offers()
+        if any(due > now for due in self._going.values()):
+            offers = tuple(each for each in offers if self._stands(each, now))
         self._quotes.see(offers)
         leases = await self._held()
         held = {lease.id for lease in leases}
@@ -239,6 +242,9 @@ class _World:
             self._speeds.types,
         )
 
+    def _stands(self, offer: Offer, now: float) -> bool:
+        return not offer.terms.revocable or now >= self._going.get(offer.pool, now)
+
     def _lost(self) -> float:
         """Seconds of work that a revocation is expected to destroy: half of what is between checkpoints."""
         leases = [each.lease.id for each in self._claims.held.values() if each.lease is not None]
@@ -257,8 +263,6 @@ class _World:
             held = tuple(lease.pool for lease in leases if lease.terms.revocable)
             self._outlook = self._forecaster.outlook(now, offers, held)
         return self._outlook
-
-    # what is done
 
     async def perform(self, decision: Decision) -> tuple[Outcome, ...]:
         """Rent, put trials on leases, and let go."""
@@ -332,8 +336,6 @@ class _World:
         self._released.add(lease)
         await self._provider.release(lease)
 
-    # what is heard
-
     async def news(self, decision: Decision) -> None:
         """Wait for what could change the rule's answer."""
         while not await self._heard(decision):
@@ -373,6 +375,9 @@ class _World:
         """Take news in; whether the rule is to be asked."""
         self._journal.record_news(clock.now(), news)
         if isinstance(news, Warned):
+            pool = self._claims.fresh_on(news.revocation.lease)
+            if pool is not None:
+                self._going[pool] = news.revocation.due
             self._work.warn(news.revocation)
             return True
         if not isinstance(news, Ended):
@@ -421,8 +426,6 @@ class _World:
             raise Permanent(
                 f"{PATIENCE} machines failed one after another without a step; the last reason: {reason}"
             )
-
-    # the end
 
     async def leave_all(self) -> None:
         """Have every trial checkpointed, and wait in the store."""
