@@ -147,13 +147,20 @@ def _plain(name: str) -> str:
 def _check_options(
     name: str, kind: Callable[..., Any], options: Mapping[str, Any], *, free: bool = False
 ) -> None:
-    known = [each for each in inspect.signature(kind).parameters if each not in _GIVEN]
+    takes = inspect.signature(kind).parameters
+    known = [each for each in takes if each not in _GIVEN]
     for each in options:
         if each in _GIVEN or (each not in known and not free):
             raise Misuse(
                 f"{each!r} is no option of it", source=name, field=each,
                 fix=suggestion(each, known) if known else "It has none.",
             )  # fmt: skip
+    for each in known:
+        of = takes[each]
+        if each not in options and of.default is of.empty and of.kind is not of.VAR_KEYWORD:
+            raise Misuse(
+                "is missing", source=name, field=each, fix=f'Give {{name = "{name}", {each} = ...}}.'
+            )
 
 
 def _stated(steps: int | None, name: str) -> int:
