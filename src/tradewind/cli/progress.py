@@ -31,9 +31,10 @@ class Progress:
     """
 
     def __init__(
-        self, title: str, *, budget: float | None = None, silent: bool = False, what: str = "rows"
-    ) -> None:
-        self.title, self.budget, self.what = title, budget, what
+        self, title: str, *, budget: float | None = None, silent: bool = False, what: str = "rows",
+        value: str = "loss",
+    ) -> None:  # fmt: skip
+        self.title, self.budget, self.what, self.value = title, budget, what, value
         self._events: deque[str] = deque(maxlen=_EVENTS)
         self._first: Sample | None = None
         self._last: Sample | None = None
@@ -80,7 +81,7 @@ class Progress:
 
     def line(self, sample: Sample) -> str:
         """A sample as one line of plain text."""
-        loss = "" if sample.loss is None else f"  loss {sample.loss:.4f}"
+        loss = "" if sample.loss is None else f"  {self.value} {sample.loss:.4f}"
         share = sample.done / sample.total if sample.total else 0.0
         beside = f"  on demand {dollars(sample.on_demand_spent)}" if sample.on_demand_spent else ""
         return (
@@ -98,7 +99,7 @@ class Progress:
         saved = 1 - sample.spent / sample.on_demand_spent if sample.on_demand_spent > 0 else 0.0
         left = "" if self.budget is None else f" of {dollars(self.budget)}"
         loss = "" if sample.loss is None else f"{sample.loss:.4f}"
-        grid.add_row(self.what, f"{sample.done:,.0f} of {sample.total:,.0f}", "loss", loss)
+        grid.add_row(self.what, f"{sample.done:,.0f} of {sample.total:,.0f}", self.value, loss)
         grid.add_row("spent", f"{dollars(sample.spent)}{left}", "leases", str(sample.leases))
         saving = f"{saved:.0%} saved" if saved >= 0 else f"{-saved:.0%} more than that"
         if sample.on_demand_spent:

@@ -58,7 +58,7 @@ def command(*, spec: Path, sets: tuple[str, ...], as_json: bool, **options: Any)
     changes = dict(map(override, sets))
     changes |= {field: options[name] for name, (field, _, _) in FIELDS.items() if options[name] is not None}
     given = read_tune_spec(spec, changes)
-    with Progress(given.name, budget=given.budget, silent=as_json, what="steps") as progress:
+    with Progress(given.name, budget=given.budget, silent=as_json, what="steps", value="best") as progress:
         found = tune(given, console=progress)
     return _tell(found, spec, as_json=as_json)
 
