@@ -11,7 +11,7 @@ from tradewind.market.leases import Revocation
 from tradewind.market.offers import Terms
 from tradewind.market.resources import Resources
 from tradewind.market.tariffs import Refund, Tariff
-from tradewind.tuning.machines.candidates import Candidates, awaited, done_with, fits, sentence
+from tradewind.tuning.machines.candidates import Candidates, awaited, done_with, sentence
 from tradewind.tuning.machines.interface import Queued
 
 WAITS = Queued(0, 100)
@@ -33,7 +33,7 @@ def test_the_best_is_the_least_of_all_machines_and_bids_written_out_one_by_one(n
     costs = {
         (each.pool, each.terms, delta): expected(seen, trial, each, delta, base, worth)
         for each in seen.market.offers
-        if fits(each, seen.demand)
+        if seen.demand.accepts(each.type, each.zone)
         for delta in deltas_of(seen, each)
     }
     if not costs:
@@ -44,7 +44,7 @@ def test_the_best_is_the_least_of_all_machines_and_bids_written_out_one_by_one(n
         plain = {
             (each.pool, each.terms): each.price.per_hour * seen.seconds_of(trial.trial, each.type.name)
             for each in seen.market.offers
-            if fits(each, seen.demand)
+            if seen.demand.accepts(each.type, each.zone)
         }
         assert math.isinf(found.per_step)
         assert plain[found.offer.pool, found.offer.terms] == min(plain.values())
@@ -121,9 +121,14 @@ def test_a_lease_whose_pool_is_full_costs_what_it_cost_last():
 
 def test_a_demand_says_what_fits():
     wants = Demand(resources=Resources(vcpus=4.0), zones=("a",))
+    asked = Demand(resources=Resources(vcpus=1.0), instance_types=("small",))
+
+    def fits(found, demand):
+        return demand.accepts(found.type, found.zone)
+
     assert fits(offer(1.0, BIG), wants) and not fits(offer(1.0, SMALL), wants)
     assert not fits(offer(1.0, BIG, zone="b"), wants)
-    assert not fits(offer(1.0, BIG), Demand(resources=Resources(vcpus=1.0), instance_types=("small",)))
+    assert not fits(offer(1.0, BIG), asked)
 
 
 @pytest.mark.parametrize(

@@ -34,25 +34,41 @@ FIELDS: dict[str, tuple[str, Any, str]] = {
 
 def spec_options(function: F) -> F:
     """Give a verb the argument SPEC, `--set`, and an option for each of `FIELDS`."""
-    for name, (_, kind, told) in reversed(FIELDS.items()):
-        function = click.option(f"--{name}", type=kind, help=told)(function)
-    function = click.option(
-        "--set",
-        "sets",
-        multiple=True,
-        metavar="FIELD=VALUE",
-        help="Set any field, such as learner.loss=hinge; may be given again.",
-    )(function)
-    return click.argument("spec", type=click.Path(path_type=Path))(function)
+    return options_of(FIELDS, "learner.loss=hinge")(function)
+
+
+def options_of(fields: Mapping[str, tuple[str, Any, str]], example: str) -> Callable[[F], F]:
+    """Give a verb the argument SPEC, `--set` with an example, and an option for each of some fields."""
+
+    def give(function: F) -> F:
+        for name, (_, kind, told) in reversed(list(fields.items())):
+            function = click.option(f"--{name}", type=kind, help=told)(function)
+        function = click.option(
+            "--set",
+            "sets",
+            multiple=True,
+            metavar="FIELD=VALUE",
+            help=f"Set any field, such as {example}; may be given again.",
+        )(function)
+        return click.argument("spec", type=click.Path(path_type=Path))(function)
+
+    return give
 
 
 def spec_given(spec: Path, sets: tuple[str, ...], options: Mapping[str, Any]) -> TrainSpec:
     """The spec in the file with what the command line changed; Misuse for whatever is wrong in either."""
-    changes = dict(map(override, sets))
-    changes |= {field: options[name] for name, (field, _, _) in FIELDS.items() if options[name] is not None}
-    given = read_spec(spec, changes)
+    given = read_spec(spec, changes_in(FIELDS, sets, options))
     policy_of(given)  # an unknown policy is told before anything is read or measured
     return given
+
+
+def changes_in(
+    fields: Mapping[str, tuple[str, Any, str]], sets: tuple[str, ...], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the command line changes: dotted fields to values, an option before `--set`."""
+    changes = dict(map(override, sets))
+    given = {field: options[name] for name, (field, _, _) in fields.items() if options[name] is not None}
+    return {**changes, **given}
 
 
 def tell_end(run: Trained, *, as_json: bool) -> int:

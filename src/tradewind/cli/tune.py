@@ -11,9 +11,9 @@ import msgspec
 
 from tradewind.cli import terminal
 from tradewind.cli.progress import Progress
+from tradewind.cli.spec_options import changes_in, options_of
 from tradewind.session import durations
 from tradewind.session.report.page import dollars
-from tradewind.session.spec import override
 from tradewind.session.tune import Tuned, tune
 from tradewind.session.tune_spec import read_tune_spec
 
@@ -36,28 +36,15 @@ FIELDS: dict[str, tuple[str, Any, str]] = {
 """The fields with an option of their own: option to (field, type, help)."""
 
 
-def _options(function: Any) -> Any:
-    for name, (_, kind, told) in reversed(FIELDS.items()):
-        function = click.option(f"--{name}", type=kind, help=told)(function)
-    return function
-
-
 @terminal.verb("tradewind tune adult.toml --trials 16 --budget 2 --stop race")
-@click.argument("spec", type=click.Path(path_type=Path))
-@click.option(
-    "--set", "sets", multiple=True, metavar="FIELD=VALUE",
-    help="Set any field, such as tune.space.l2.low=1e-6; may be given again.",
-)  # fmt: skip
-@_options
+@options_of(FIELDS, "tune.space.l2.low=1e-6")
 def command(*, spec: Path, sets: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """Search for the best setting of what a spec learns.
 
     SPEC is a TOML file with a table `tune`; each trial runs on a leased machine of its own. A study that is
     there goes on. Ctrl-C pauses: what runs is checkpointed. Exits with 0 only if the study is done.
     """
-    changes = dict(map(override, sets))
-    changes |= {field: options[name] for name, (field, _, _) in FIELDS.items() if options[name] is not None}
-    given = read_tune_spec(spec, changes)
+    given = read_tune_spec(spec, changes_in(FIELDS, sets, options))
     with Progress(given.name, budget=given.budget, silent=as_json, what="steps", value="best") as progress:
         found = tune(given, console=progress)
     return _tell(found, spec, as_json=as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from tradewind.market.instances import InstanceType
 from tradewind.market.resources import Resources
 
 
@@ -20,3 +21,11 @@ class Demand(Struct, frozen=True, kw_only=True):
     """Zones to choose from; empty for any."""
     instance_types: tuple[str, ...] = ()
     """Types to choose from; empty for any that has the resources."""
+
+    def accepts(self, kind: InstanceType, zone: str) -> bool:
+        """Whether an instance of this type, in this zone, has what is needed."""
+        return (
+            (not self.instance_types or kind.name in self.instance_types)
+            and (not self.zones or zone in self.zones)
+            and kind.resources.covers(self.resources)
+        )

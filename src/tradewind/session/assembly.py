@@ -29,7 +29,7 @@ from tradewind.market.catalog import Catalog, region_of
 from tradewind.market.demands import Demand
 from tradewind.market.recorded import RecordedMarket
 from tradewind.market.resources import Resources
-from tradewind.session.spec import ProviderSpec, StateSpec, TrainSpec
+from tradewind.session.spec import ProviderSpec, StateSpec, TrainSpec, WorkersSpec
 from tradewind.state.snapshot import Snapshot
 from tradewind.training.elastic.bidding.bidbrain import BidBrain
 from tradewind.training.elastic.bidding.cheapest_spot import CheapestSpot
@@ -96,10 +96,9 @@ def market_of(spec: ProviderSpec, catalog: Catalog | None = None) -> tuple[Recor
     return market, start
 
 
-def goal_of(spec: TrainSpec, start: float) -> Goal:
-    """What the user asked for, with the deadline as a moment."""
-    asked, deadline = spec.workers, None if spec.deadline is None else start + spec.deadline
-    workers = Demand(
+def demand_of(asked: WorkersSpec, deadline: float | None = None) -> Demand:
+    """What is asked of the workers' machines, with the deadline as a moment."""
+    return Demand(
         resources=Resources(
             vcpus=asked.vcpus, memory_gib=asked.memory_gib, gpus=asked.gpus, gpu_kind=asked.gpu_kind
         ),
@@ -108,13 +107,19 @@ def goal_of(spec: TrainSpec, start: float) -> Goal:
         zones=asked.zones,
         instance_types=asked.instance_types,
     )
+
+
+def goal_of(spec: TrainSpec, start: float) -> Goal:
+    """What the user asked for, with the deadline as a moment."""
+    deadline = None if spec.deadline is None else start + spec.deadline
+    workers = demand_of(spec.workers, deadline)
     state = Demand(
         resources=Resources(vcpus=spec.state.vcpus, memory_gib=spec.state.memory_gib),
         count=0 if spec.policy.name == CheckpointRestart.name else 1,
         deadline=deadline,
         instance_types=spec.state.instance_types,
     )
-    return Goal(workers, state, deadline, spec.budget, vcpus=asked.total_vcpus)
+    return Goal(workers, state, deadline, spec.budget, vcpus=spec.workers.total_vcpus)
 
 
 def stages_of(spec: StateSpec, state: Snapshot, *, resumed: bool = False) -> StageRules:

@@ -49,8 +49,8 @@ def train(
             raise Misuse("a spec says everything itself", field="data", fix="Leave the other arguments out.")
         return _begin(what, console)
     learner = learner_of(what)
-    table = {"kind": learner.kind, **_without_none(learner.arguments)}
-    named, opened = _named(data, _of_data(options))
+    table = {"kind": learner.kind, **without_none(learner.arguments)}
+    named, opened = _named(data, of_data(options))
     spec = make_spec({**options, "learner": table, "data": named}, source="train()")
     return _begin(spec, console, opened=opened)
 
@@ -64,7 +64,7 @@ def learn_on(run: str | Path, data: Any, *, console: Observer | None = None, **o
     directory = Path(run)
     before = _stored_spec(directory)
     plain = _document(before)
-    given = _of_data(options)
+    given = of_data(options)
     named, opened = _named(data, given, plain["data"].get("missing", "refuse"))
     for field, other in (("test", "split"), ("split", "test")):
         if field in named:
@@ -165,7 +165,7 @@ def inline() -> str:
     return "inline"
 
 
-def _of_data(options: dict[str, Any]) -> dict[str, Any]:
+def of_data(options: dict[str, Any]) -> dict[str, Any]:
     """Those of the options that are fields of the table `data`, taken out."""
     fields = set(DataSpec.__struct_fields__) - {"path"}
     return {name: options.pop(name) for name in sorted(fields & options.keys())}
@@ -191,10 +191,10 @@ def _named(
     return {"path": "given", **given}, open_data(data, missing="keep" if gaps else "refuse")
 
 
-def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+def without_none(table: Mapping[str, Any]) -> dict[str, Any]:
     """TOML, whose tables a spec has, knows no null: what is None is left to its default."""
     return {
-        name: _without_none(value) if isinstance(value, dict) else value
+        name: without_none(value) if isinstance(value, dict) else value
         for name, value in table.items()
         if value is not None
     }
@@ -203,7 +203,7 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
 def _document(spec: TrainSpec) -> dict[str, Any]:
     """The spec as a document that `make_spec` takes."""
     learner = {"kind": spec.learner.kind, **spec.learner.arguments}
-    return _without_none({**msgspec.to_builtins(spec), "learner": learner})
+    return without_none({**msgspec.to_builtins(spec), "learner": learner})
 
 
 def _stored_spec(directory: Path) -> TrainSpec:

@@ -21,17 +21,16 @@ from tradewind.data.trial_records import COMPLETED, FAILED, STOPPED, StoredTrial
 from tradewind.data.trial_store import TrialStore
 from tradewind.errors import Misuse, suggestion
 from tradewind.estimates.revocation.forecasters import forecaster
-from tradewind.market.demands import Demand
 from tradewind.market.recorded import RecordedMarket
-from tradewind.market.resources import Resources
 from tradewind.session import learner_objective
-from tradewind.session.data_spec import DataSpec
+from tradewind.session.assembly import demand_of
 from tradewind.session.learner_space import field_of
 from tradewind.session.places import Places, market_for, warm_for
 from tradewind.session.report.reading import JOURNAL
 from tradewind.session.report.study.page import write_study_page
 from tradewind.session.report.study.reading import study_data
 from tradewind.session.stretch import Observer, heeding_interrupts
+from tradewind.session.train import of_data, without_none
 from tradewind.session.tune_spec import (
     RuleSpec,
     TuneSpec,
@@ -39,7 +38,7 @@ from tradewind.session.tune_spec import (
     make_tune_spec,
 )
 from tradewind.training.job import learner_of
-from tradewind.tuning.attempt import Attempt, Place
+from tradewind.tuning.attempt import Attempt
 from tradewind.tuning.machines import controller
 from tradewind.tuning.machines.interface import TuningView
 from tradewind.tuning.machines.process_trials import WORKER, ProcessTrials
@@ -57,7 +56,6 @@ STUDY, CHECKPOINTS, REPORT = "study.sqlite", "checkpoints", "report.html"
 _TABLE = frozenset(TuneSpec.__struct_fields__) - {
     "train", "budget", "deadline", "seed", "workers", "provider", "runtime", "out",
 }  # fmt: skip
-_DATA = frozenset(DataSpec.__struct_fields__) - {"path"}
 
 
 class Tuned(Struct, frozen=True, kw_only=True):
@@ -133,8 +131,8 @@ def tune(
             fix="Give a path, or save the rows to a file.",
         )  # fmt: skip
     learner = learner_of(cast(Algorithm, what))
-    data = {**data, **{name: options.pop(name) for name in sorted(_DATA & options.keys())}}
-    document = {"learner": {"kind": learner.kind, **_given(learner.arguments)}, "data": data, **options}
+    data = {**data, **of_data(options)}
+    document = {"learner": {"kind": learner.kind, **without_none(learner.arguments)}, "data": data, **options}
     return _Tuning(make_tune_spec({**document, "tune": table}, source="tune()"), None, console).run()
 
 
@@ -185,17 +183,18 @@ class _Tuning:
 
     def _here(self, study: Study) -> controller.Result:
         """In this process, one trial after the other."""
-        spec, elapsed = self.spec, clock.stopwatch()
+        elapsed = clock.stopwatch()
         call = found(self.objective)
-        place = Place(folder=self.directory / CHECKPOINTS, every=spec.checkpoint_every)
         reason = "nothing is left to try"
 
         def objective(trial: Attempt) -> Any:
             return call(trial, **self.objective.arguments)
 
         try:
-            with contextlib.suppress(Misuse):  # no trial completed: told by `Tuned.best`
-                study.run(objective, folder=place.folder)
+            study.run(objective, folder=self.directory / CHECKPOINTS)
+        except Misuse:
+            if not study.finished:  # else no trial was completed, which the result tells
+                raise
         except KeyboardInterrupt:
             reason = "it was asked to stop"
         return controller.Result(
@@ -222,7 +221,7 @@ class _Tuning:
             start=start, details={"real": real, "simulated": simulated, "study": spec.name},
         )  # fmt: skip
         goal = controller.Goal(
-            demand=_demand(spec), budget=_left(spec.budget, study),
+            demand=demand_of(spec.workers), budget=_left(spec.budget, study),
             deadline=None if spec.deadline is None else begun + spec.deadline,
         )  # fmt: skip
         foreseen = None
@@ -292,18 +291,6 @@ def _seeded(rule: RuleSpec, seed: int) -> dict[str, Any]:
     return rule.spoken if rule.name == "grid" else {"seed": seed, **rule.spoken}
 
 
-def _demand(spec: TuneSpec) -> Demand:
-    asked = spec.workers
-    return Demand(
-        resources=Resources(
-            vcpus=asked.vcpus, memory_gib=asked.memory_gib, gpus=asked.gpus, gpu_kind=asked.gpu_kind
-        ),
-        count=asked.count,
-        zones=asked.zones,
-        instance_types=asked.instance_types,
-    )
-
-
 def _left(budget: float | None, study: Study) -> float | None:
     """Of a budget for the whole study, with what its trials have cost before."""
     return None if budget is None else max(0.0, budget - study.dollars)
@@ -313,7 +300,3 @@ def _about(objective: Objective) -> dict[str, Any]:
     """What a study must go on with: what is called, and how; where parsed files are kept does not matter."""
     arguments = {name: value for name, value in objective.arguments.items() if name != "cache"}
     return {"objective": objective.name, "arguments": arguments}
-
-
-def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if value is not None}

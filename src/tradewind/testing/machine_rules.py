@@ -28,7 +28,6 @@ from tradewind.market.offers import Offer, Price, Terms
 from tradewind.market.resources import Resources
 from tradewind.market.views import View
 from tradewind.testing.policies import LAW, NOW, TARIFFS, TYPES, ZONES, outlook_of
-from tradewind.tuning.machines.candidates import fits
 from tradewind.tuning.machines.interface import Placed, Queued, TuningView, purpose_of, trial_of
 
 MANY = settings(LAW, max_examples=80)
@@ -56,7 +55,7 @@ def tuning_view(number: int, now: float = NOW) -> TuningView:
         if drawn.random() < 0.5:
             available = drawn.choice((None, 1, 2, 3))
             offers.append(Offer(kind, zone, Price(price / 2, Terms.SPOT), available, 30.0))
-    kinds = [kind for kind in TYPES if fits(Offer(kind, ZONES[0], Price(1.0, Terms.SPOT)), demand)]
+    kinds = [kind for kind in TYPES if demand.accepts(kind, ZONES[0])]
     numbers = drawn.sample(range(100), drawn.randint(0, demand.count))
     running = drawn.randint(0, len(numbers)) if kinds else 0
     leases, notices, placed, idle_since = [], [], [], {}
@@ -77,7 +76,9 @@ def tuning_view(number: int, now: float = NOW) -> TuningView:
         if terms is Terms.SPOT and drawn.random() < 0.25:
             notices.append(Revocation(lease.id, now - 1, now + drawn.uniform(1, 120)))
     queued = [Queued(each, drawn.choice((1, 50, 5000)), drawn.random() < 0.5) for each in numbers[running:]]
-    types = {each.type.name: each.type.resources.vcpus for each in offers if fits(each, demand)}
+    types = {
+        each.type.name: each.type.resources.vcpus for each in offers if demand.accepts(each.type, each.zone)
+    }
     types |= {lease.instance.type.name: lease.instance.type.resources.vcpus for lease in leases}
     names = tuple(sorted(types))
     return TuningView(
@@ -169,7 +170,7 @@ class MachineRuleLaws:
             for bid in (each.bid for each in decision.actions if isinstance(each, Take)):
                 offer = offers[bid.pool, bid.terms]
                 taken[bid.pool, bid.terms] = taken.get((bid.pool, bid.terms), 0) + 1
-                assert fits(offer, view.demand) and bid.count == 1
+                assert view.demand.accepts(offer.type, offer.zone) and bid.count == 1
                 assert bid.limit is None or offer.price.per_hour <= bid.limit < math.inf
             for key, count in taken.items():
                 available = offers[key].available
@@ -222,7 +223,11 @@ class MachineRuleLaws:
             for offer in view.market.offers:
                 count = sum((bid.pool, bid.terms) == (offer.pool, offer.terms) for bid in taken)
                 full = offer.available is not None and count >= offer.available
-                assert full or not fits(offer, view.demand) or not self.would_take(offer, view)
+                assert (
+                    full
+                    or not view.demand.accepts(offer.type, offer.zone)
+                    or not self.would_take(offer, view)
+                )
 
     def would_take(self, offer: Offer, view: TuningView) -> bool:
         """Whether the rule takes an offer that fits where there is nothing better."""

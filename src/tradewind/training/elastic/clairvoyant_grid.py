@@ -77,12 +77,7 @@ def sources_of(market: RecordedMarket, goal: Goal, start: float, *, refunds: boo
     for pool in market.history.prices:
         kind = market.catalog.type(pool.instance_type)
         vcpus = useful_vcpus(kind.resources.vcpus, goal)
-        if (
-            vcpus > 0
-            and (not demand.instance_types or kind.name in demand.instance_types)
-            and (not demand.zones or pool.zone in demand.zones)
-            and kind.resources.covers(demand.resources)
-        ):
+        if vcpus > 0 and demand.accepts(kind, pool.zone):
             found.append(Source(pool, Terms.SPOT, vcpus, spot))
     steady = [
         Source(

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from tradewind import clock
+from tradewind.control.hearing import cancelled, end_leases, news_unless
 from tradewind.control.loop import Outcome, Record, drive
 from tradewind.control.policy import AnyPolicy
 from tradewind.control.records import Sample
@@ -115,7 +117,7 @@ async def run(
                 await world.release_all()
             raise
         finally:
-            await _cancel(sampler)
+            await cancelled(sampler)
         if not world.finished:
             await work.pause()
         cost = await world.release_all()
@@ -282,17 +284,12 @@ class _World:
         if self._stop is not None and self._stopping is None:
             self._stopping = asyncio.create_task(self._stop.wait())
         before = min(decision.wake_at, self._retry_at, broke)
-        news = asyncio.create_task(self._provider.next_news(before, decision.watch))
-        waiting = [news, self._change] if self._stopping is None else [news, self._change, self._stopping]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not news.done():
-                news.cancel()
-                await asyncio.wait([news])
-        told = () if news.cancelled() else news.result()
-        heard = not told and not news.cancelled()
-        for each in told:
+        waiting: list[asyncio.Task[Any]] = [self._change]
+        if self._stopping is not None:
+            waiting.append(self._stopping)
+        told = await news_unless(self._provider, before, decision.watch, waiting)
+        heard = told == ()
+        for each in told or ():
             heard |= self._hear(each)
         if self._change.done():
             change, self._change = self._change.result(), None
@@ -366,14 +363,8 @@ class _World:
 
     async def release_all(self) -> float:
         """End every lease, hear of their ends, and say what was owed in US dollars."""
-        for lease in await self._provider.leases():
-            await self._provider.release(lease.id)
-        for each in await self._provider.next_news(clock.now()):
-            self._journal.record_news(clock.now(), each)
-            if isinstance(each, Ended) and each.ending is Ending.REVOKED:
-                self.revocations += 1
-        invoice = await self._provider.invoice()
-        self._journal.record_invoice(invoice)
+        invoice, revoked = await end_leases(self._provider, self._journal)
+        self.revocations += revoked
         self._spent = float(invoice.total)
         self._sample(self._work.progress(), 0)
         return self._spent
@@ -409,8 +400,8 @@ class _World:
 
     async def close(self) -> None:
         """Stop listening."""
-        await _cancel(self._change)
-        await _cancel(self._stopping)
+        await cancelled(self._change)
+        await cancelled(self._stopping)
 
 
 def _hourly(leases: Sequence[Lease], offers: Sequence[Offer]) -> float:
@@ -421,11 +412,3 @@ def _hourly(leases: Sequence[Lease], offers: Sequence[Offer]) -> float:
         standing = prices.get((lease.instance.type.name, lease.instance.zone, lease.terms), 0.0)
         total += standing if lease.limit is None else lease.limit
     return total
-
-
-async def _cancel(task: asyncio.Task[object] | asyncio.Task[None] | None) -> None:
-    if task is not None:
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # it was heard, or too late to matter

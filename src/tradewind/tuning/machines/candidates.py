@@ -9,7 +9,6 @@ import numpy as np
 from msgspec import Struct
 
 from tradewind.market.decisions import CapacityAbove
-from tradewind.market.demands import Demand
 from tradewind.market.instances import Pool
 from tradewind.market.leases import Lease
 from tradewind.market.offers import Bid, Offer, Terms
@@ -32,15 +31,6 @@ class Machine(Struct, frozen=True):
         return Bid(self.offer.pool, self.offer.terms, 1, self.limit, purpose_of(trial))
 
 
-def fits(offer: Offer, demand: Demand) -> bool:
-    """Whether a trial can run on what is offered."""
-    return (
-        offer.type.resources.covers(demand.resources)
-        and (not demand.zones or offer.zone in demand.zones)
-        and (not demand.instance_types or offer.type.name in demand.instance_types)
-    )
-
-
 class Candidates:
     """All that a trial could be rented at a moment, or stay on, with what is taken already left out.
 
@@ -58,7 +48,7 @@ class Candidates:
         self.offers = [
             each
             for each in view.market.offers
-            if each.available != 0 and each.type.name in types and fits(each, view.demand)
+            if each.available != 0 and each.type.name in types and view.demand.accepts(each.type, each.zone)
         ]
         self._place = {(each.pool, each.terms): at for at, each in enumerate(self.offers)}
         self._room = [math.inf if each.available is None else each.available for each in self.offers]

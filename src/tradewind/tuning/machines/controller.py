@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from tradewind import clock
+from tradewind.control.hearing import cancelled, end_leases, news_unless
 from tradewind.control.loop import Outcome, Record, drive
 from tradewind.control.policy import AnyPolicy
 from tradewind.control.records import Sample
@@ -30,7 +31,6 @@ from tradewind.market.news import Ended, News, Warned
 from tradewind.market.offers import Offer
 from tradewind.market.views import View
 from tradewind.providers.interface import Provider
-from tradewind.tuning.machines.candidates import fits
 from tradewind.tuning.machines.claims import Claims
 from tradewind.tuning.machines.interface import Placed, Queued, TuningView
 from tradewind.tuning.machines.quotes import Quotes
@@ -118,7 +118,7 @@ async def run(
             if listener is not None and listener.done():
                 listener.result()
         finally:
-            await _cancel(listener)
+            await cancelled(listener)
             with contextlib.suppress(TradewindError):
                 await world.leave_all()
             cost = await world.release_all()
@@ -175,7 +175,7 @@ class _World:
     async def check(self) -> None:
         """Misuse where no trial could ever run."""
         found = await self._provider.offers()
-        if found and not any(fits(each, self._goal.demand) for each in found):
+        if found and not any(self._goal.demand.accepts(each.type, each.zone) for each in found):
             raise Misuse(
                 "nothing on offer has what a trial needs", field="demand",
                 fix="Ask for less, or for other instance types.",
@@ -217,7 +217,9 @@ class _World:
                 left = self._steps - max(known[number].steps, default=0)
                 placed.append(Placed(number, each.lease.id, max(0, left), each.since, unkept))
         fitting = {
-            each.type.name: each.type.resources.vcpus for each in offers if fits(each, self._goal.demand)
+            each.type.name: each.type.resources.vcpus
+            for each in offers
+            if self._goal.demand.accepts(each.type, each.zone)
         }
         for lease in leases:
             fitting.setdefault(lease.instance.type.name, lease.instance.type.resources.vcpus)
@@ -347,21 +349,16 @@ class _World:
         if self._stop is not None and self._stopping is None:
             self._stopping = asyncio.create_task(self._stop.wait())
         before = min(decision.wake_at, self._retry_at, self._spent_at, self._goal.deadline or math.inf)
-        news = asyncio.create_task(self._provider.next_news(before, decision.watch))
         told_of = asyncio.create_task(self._told.wait())
-        waiting: list[asyncio.Task[Any]] = [news, self._change, told_of]
+        waiting: list[asyncio.Task[Any]] = [self._change, told_of]
         if self._stopping is not None:
             waiting.append(self._stopping)
         try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            told = await news_unless(self._provider, before, decision.watch, waiting)
         finally:
             told_of.cancel()
-            if not news.done():
-                news.cancel()
-                await asyncio.wait([news])
-        told = () if news.cancelled() else news.result()
-        heard = not told and not news.cancelled()
-        for each in told:
+        heard = told == ()
+        for each in told or ():
             heard |= self._hear(each)
         if self._change.done():
             change, self._change = self._change.result(), None
@@ -438,14 +435,8 @@ class _World:
 
     async def release_all(self) -> float:
         """End every lease, hear of their ends, and say what was owed in US dollars."""
-        for lease in await self._provider.leases():
-            await self._provider.release(lease.id)
-        for each in await self._provider.next_news(clock.now()):
-            self._journal.record_news(clock.now(), each)
-            if isinstance(each, Ended) and each.ending is Ending.REVOKED:
-                self.revocations += 1
-        invoice = await self._provider.invoice()
-        self._journal.record_invoice(invoice)
+        invoice, revoked = await end_leases(self._provider, self._journal)
+        self.revocations += revoked
         self._sample(clock.now(), float(invoice.total), 0.0)
         return float(invoice.total)
 
@@ -484,12 +475,4 @@ class _World:
     async def close(self) -> None:
         """Stop listening."""
         for task in (self._change, self._stopping):
-            await _cancel(task)
-
-
-async def _cancel(task: asyncio.Task[Any] | None) -> None:
-    if task is not None:
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # it was heard, or too late to matter
+            await cancelled(task)

@@ -6,7 +6,6 @@ from tradewind.market.demands import Demand
 from tradewind.market.instances import Pool
 from tradewind.market.leases import Lease
 from tradewind.market.offers import Offer, Terms
-from tradewind.tuning.machines.candidates import fits
 
 
 class Quotes:
@@ -21,7 +20,11 @@ class Quotes:
     def see(self, offers: tuple[Offer, ...]) -> None:
         """Take in what is on offer now."""
         self._prices.update({(each.pool, each.terms): each.price.per_hour for each in offers})
-        there = [each.pool for each in offers if each.terms.revocable and fits(each, self._demand)]
+        there = [
+            each.pool
+            for each in offers
+            if each.terms.revocable and self._demand.accepts(each.type, each.zone)
+        ]
         self._seen.update(dict.fromkeys(there))
         self._there = set(there)
 

@@ -37,12 +37,7 @@ def useful_vcpus(vcpus: float, goal: Goal) -> float:
 
 def fits(offer: Offer, demand: Demand) -> bool:
     """Whether `demand` can be met from this offer at all."""
-    return (
-        (not demand.instance_types or offer.type.name in demand.instance_types)
-        and (not demand.zones or offer.zone in demand.zones)
-        and offer.available != 0
-        and offer.type.resources.covers(demand.resources)
-    )
+    return offer.available != 0 and demand.accepts(offer.type, offer.zone)
 
 
 def candidates(offers: Iterable[Offer], goal: Goal, terms: Terms) -> list[Candidate]:
