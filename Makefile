@@ -13,8 +13,9 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test]'
 	touch $@
 
-# What starts processes and waits for them has the machine to itself; the rest shares it, a file at a time.
-ALONE := $(addprefix tests/,cli console examples journeys providers runtimes session)
+# What reckons with the time that real processes take has the machine to itself; the rest shares it, a file at
+# a time.
+ALONE := $(addprefix tests/,journeys providers runtimes)
 TOGETHER := $(filter-out $(ALONE),$(patsubst %/,%,$(wildcard tests/*/)) $(wildcard tests/test_*.py))
 
 test: setup

@@ -57,6 +57,7 @@ _HOMES = {
     "TradewindSearchCV": "tradewind.session.search_cv",
     "GridSearch": "tradewind.session.grid.search",
     "watch": "tradewind.console.server",
+    "serve": "tradewind.session.serve",
     "export": "tradewind.session.models",
 }
 

@@ -28,13 +28,22 @@ HOMES = {
     "Decision": "market/decisions.py",
 }
 OTHER_WORDS = {"Flavour", "Sku", "SKU", "Allocation", "Reservation", "Preemption", "Eviction"}
-PURE = ("errors.py", "market/", "estimates/", "algorithms/", "control/policy.py", "training/")
+PURE = (
+    "errors.py",
+    "market/",
+    "estimates/",
+    "algorithms/",
+    "control/policy.py",
+    "training/",
+    "tuning/",
+    "serving/",
+)
 SHELLS = {
     line.split(" -> ")[0].strip().removeprefix("tradewind.").replace(".", "/") + ".py"
     for line in (ROOT / ".importlinter").read_text().splitlines()
     if line.endswith(" -> **")
 }
-"""The modules of pure packages that act, as the import contract names them."""
+"""The modules of pure packages that act, as the import contract names them; or folders of them, /**."""
 NO_MIRROR = {
     "algorithms/interface.py": "protocols: every algorithm's tests go through them",
     "data/interface.py": "protocols: tested with what implements them",
@@ -45,6 +54,16 @@ NO_MIRROR = {
     "market/views.py": "values: tested with the policies",
     "providers/interface.py": "protocols: tested by the laws of providers",
     "runtimes/interface.py": "protocols: tested by the laws of runtimes",
+    "serving/calls.py": "protocols and values: tested with the engine and each wire",
+    "serving/models/interface.py": "protocols: tested with each kind of model",
+    "serving/models/one_class.py": "tested with the engine and the verb",
+    "serving/provisioning/interface.py": "protocols and values: tested with the policies",
+    "serving/server/http/messages.py": "values: tested with the connection and each protocol",
+    "serving/server/replicas/": "tested together by one law over every kind",
+    "serving/tensors.py": "values: tested with their bytes and their JSON",
+    "serving/variants/scaling/interface.py": "values: tested with both ways to scale",
+    "session/serve.py": "tested with the verb, in a process of its own",
+    "serving/server/served.py": "tested with the engine",
     "control/policy.py": "protocols: tested by the laws of policies",
     "state/stamp.py": "values: tested with the engine",
     "tuning/interface.py": "protocols and values: tested by the laws of stoppers, and with each searcher",
@@ -146,13 +165,17 @@ def drawer(name: str) -> bool:
 def mirrored(name: str, tests: set[str]) -> bool:
     """Whether a test file stands where the module's is looked for, or its small package's is."""
     folder, _, file = name.rpartition("/")
-    places = [(folder, file.removesuffix(".py"))]
+    stem = file.removesuffix(".py")
+    places = [(folder, stem)]
     if "/" in folder:
         places.append((folder.rpartition("/")[0], folder.rpartition("/")[2]))
+    area, *under = folder.split("/")
+    if len(under) > 1:
+        places.append((area, "_".join([*under, stem])))
     return any(
         each.rpartition("/")[0] == place
-        and re.fullmatch(rf"test_(\w+_)?{stem}s?(_\w+)?\.py", each.rpartition("/")[2])
-        for place, stem in places
+        and re.fullmatch(rf"test_(\w+_)?{looked_for}s?(_\w+)?\.py", each.rpartition("/")[2])
+        for place, looked_for in places
         for each in tests
     )
 
@@ -223,10 +246,15 @@ def test_deciding_code_opens_no_file(sources):
         touches_files("open('x')") and touches_files("Path('x').read_text()") and not touches_files("f.at(3)")
     )
 
-    assert "training/worker.py" in SHELLS and not SHELLS - set(sources), "a shell is gone; drop its line"
+    folders = tuple(each.removesuffix("**.py") for each in SHELLS if each.endswith("/**.py"))
+    modules = {each for each in SHELLS if not each.endswith("/**.py")}
+    assert "training/worker.py" in modules and "serving/server/" in folders
+    assert not modules - set(sources), "a shell is gone; drop its line"
+    assert all(any(name.startswith(each) for name in sources) for each in folders)
 
     def rule(name, source):
-        return touches_files(source) if name.startswith(PURE) and name not in SHELLS else []
+        pure = name.startswith(PURE) and name not in modules and not name.startswith(folders)
+        return touches_files(source) if pure else []
 
     assert not broken(sources, rule)
 
@@ -245,6 +273,8 @@ def test_every_module_has_its_mirror_test(sources):
     assert mirrored("market/offers.py", {"market/test_offers.py"})
     assert mirrored("clock.py", {"test_clock.py"})
     assert mirrored("session/report/page.py", {"session/test_report.py"})
+    assert mirrored("serving/server/http/routes.py", {"serving/test_server_http_routes.py"})
+    assert not mirrored("serving/server/http/routes.py", {"serving/test_server_grpc_routes.py"})
     assert not mirrored(
         "market/offers.py", {"data/test_offers.py", "market/test_prices.py", "test_market.py"}
     )

@@ -18,7 +18,7 @@ STEPS = st.lists(
 
 
 def worth(grid, path, waits):
-    """The work and the cost of a path by its stays, reckoned one after another; and what the cost leaves open.
+    """The work and the cost of a path by its stays, reckoned one after another; and what that leaves open.
 
     A stay that is revoked at the end of an hour was revoked in that hour, or in the first cell of the next:
     then it owes the hour before to its last cell.

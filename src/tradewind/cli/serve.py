@@ -1,0 +1,133 @@
+"""`tradewind serve`: a model, or a folder of them, behind HTTP and gRPC."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import click
+import msgspec
+
+from tradewind.cli import terminal
+from tradewind.errors import Misuse
+from tradewind.serving.models.repository import Trust
+from tradewind.serving.objective import objective
+from tradewind.serving.server.engine import AUTO, PATIENCE, PROCESS, SERVER, Options
+from tradewind.serving.server.front import Address
+from tradewind.session.serve import GRACE, Listening, serve
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?", re.IGNORECASE)
+_UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
+
+
+@terminal.verb('tradewind serve runs/latest --slo "p99<50ms"')
+@click.argument("path")
+@click.option("--name", default="", help="Of a single model; that of its file or folder if not given.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Beyond loopback it wants a token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="HTTP; 0: any.")
+@click.option(
+    "--grpc-port", type=click.IntRange(0, 65535), default=8081, show_default=True, help="gRPC; 0: any."
+)
+@click.option("--no-grpc", is_flag=True, help="HTTP only.")
+@click.option("--token", envvar="TRADEWIND_TOKEN", help="What callers must show; also TRADEWIND_TOKEN.")
+@click.option("--certificate", default="", help="PEM file for TLS.")
+@click.option("--key", default="", help="PEM file of its key.")
+@click.option(
+    "--slo", help='What is promised, such as "p99<50ms": batches are cut and calls shed for it.'
+)
+@click.option("--batching", default="slack", show_default=True, help="The rule that cuts batches.")
+@click.option("--max-batch", type=click.IntRange(0), help="Rows of a batch at most; 0 never batches.")
+@click.option("--replicas", type=click.IntRange(1), help="Processes that run each model.")
+@click.option(
+    "--isolation",
+    type=click.Choice([AUTO, SERVER, PROCESS]),
+    default=AUTO,
+    show_default=True,
+    help="Where models run: in the server, or each in processes of its own.",
+)
+@click.option("--memory", help="All models together, such as 2GiB; the least recently used make room.")
+@click.option("--replica-memory", help="One replica's process; one that grew beyond is replaced.")
+@click.option(
+    "--patience", type=click.FloatRange(0, min_open=True), help="Seconds that a batch may take in a process."
+)
+@click.option("--trust", multiple=True, help="A class that settings may name, module:Class; code is run.")
+@click.option("--trust-type", multiple=True, help="A type that a skops file may hold.")
+@click.option("--grace", type=click.FloatRange(0), default=GRACE, show_default=True, help="Seconds to drain.")
+def command(
+    *,
+    path: str,
+    name: str,
+    host: str,
+    port: int,
+    grpc_port: int,
+    no_grpc: bool,
+    token: str | None,
+    certificate: str,
+    key: str,
+    slo: str | None,
+    batching: str,
+    max_batch: int | None,
+    replicas: int | None,
+    isolation: str,
+    memory: str | None,
+    replica_memory: str | None,
+    patience: float | None,
+    trust: tuple[str, ...],
+    trust_type: tuple[str, ...],
+    grace: float,
+    as_json: bool,
+) -> int:
+    """Answer requests with a run's model, a model file, a folder of models or a class of yours.
+
+    PATH is a run's folder, a model (ONNX, skops, .pt2, our own layout), a folder of models as Triton lays
+    them out, or module:Class. Speaks the Open Inference Protocol (HTTP and gRPC), KServe v1, SageMaker's and
+    MLflow's calls; the page is at /docs. Ctrl-C or SIGTERM ends it once what is in flight is answered.
+    """
+    address = Address(host=host, http_port=port, grpc_port=None if no_grpc else grpc_port, token=token)
+    options = Options(
+        batching=batching,
+        objective=objective(slo) if slo else None,
+        replicas=replicas,
+        max_batch=max_batch,
+        isolation=isolation,
+        memory=_bytes(memory, "memory") if memory else None,
+        replica_memory=_bytes(replica_memory, "replica-memory") if replica_memory else 0,
+        patience=patience or PATIENCE,
+    )
+
+    def ready(listening: Listening) -> None:
+        if as_json:
+            terminal.show(listening)
+        else:
+            models = ", ".join(listening.models)
+            click.echo(f"serving {models} at {listening.http} (page: {listening.http}/docs)")
+            if listening.grpc:
+                click.echo(f"gRPC at {listening.grpc}")
+            click.echo(f"ready after {listening.seconds:.2f} s; Ctrl-C ends")
+        sys.stdout.flush()
+
+    def said(text: str) -> None:
+        click.echo(msgspec.json.encode({"said": text}).decode() if as_json else text, err=True)
+
+    whole = serve(
+        path,
+        name=name,
+        address=address,
+        options=options,
+        trust=Trust(code=trust, types=trust_type),
+        certificate=certificate,
+        key=key,
+        grace=grace,
+        ready=ready,
+        said=said,
+    )
+    return 0 if whole else 1
+
+
+def _bytes(text: str, field: str) -> int:
+    """Bytes that a text such as 2GiB means."""
+    found = _SIZE.fullmatch(text.strip())
+    size = int(float(found[1]) * _UNITS[(found[2] or "B").lower()]) if found else 0
+    if not size:
+        raise Misuse(f"{text!r} is no amount of memory", field=field, fix="Write one such as 512MiB.")
+    return size

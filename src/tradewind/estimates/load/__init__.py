@@ -1,0 +1,1 @@
+"""How many requests will come: forecasts of load, each with its spread."""

@@ -1,0 +1,1 @@
+"""Models that answer: endpoints that keep their objective and cost least."""

@@ -1,0 +1,1 @@
+"""When to run a batch, and of how many requests: each published rule, and ours."""

@@ -1,0 +1,435 @@
+"""The queue of one model version: requests wait here until the rule cuts a batch for a free replica.
+
+Every answer goes to the request that it belongs to: a batch is concatenated along axis 0 in the order of its
+requests, and cut apart at the same rows. A batch whose replica died is run again, each of its requests alone,
+so that the one that kills replicas harms no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from bisect import insort_right
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from tradewind import clock
+from tradewind.serving.batching.interface import BatchingRule, Choice, Queue
+from tradewind.serving.batching.latency import ArrivalRate, LearnedLatency
+from tradewind.serving.calls import Refusal, RefusalKind
+from tradewind.serving.server.meters import ModelMeter
+from tradewind.serving.server.replicas.interface import ModelFailed, Replica, ReplicaLost, TookTooLong
+from tradewind.serving.tensors import Tensors
+
+_TRIES = 2
+"""Replicas that one request may be in the hands of when they die."""
+_LOOK = 0.05
+"""Seconds between two looks at whether anybody still waits for a batch, when all shall end."""
+_SOONEST = 0.001
+"""Seconds: the least Retry-After that is worth saying, and the least wait before a rule is asked again."""
+
+
+_BRIEF = 0.0005
+"""Seconds: a model that takes longer than this is run beside the event loop, for others wait meanwhile."""
+
+
+class Limits(Struct, frozen=True):
+    """What may wait."""
+
+    requests: int = 1024
+    """Requests waiting at most; the next is refused with the time after which there will be room."""
+    bytes: int = 256 * 1024 * 1024
+    """Of their tensors."""
+
+
+USUAL = Limits()
+"""What may wait where nobody said."""
+
+
+class _Pending:
+    """One request that waits, or is in hand."""
+
+    __slots__ = ("alone", "answer", "arrived", "bytes", "due", "hard", "inputs", "rows", "tries")
+
+    def __init__(self, inputs: Tensors, rows: int, arrived: float, due: float, hard: bool) -> None:
+        self.inputs, self.rows, self.arrived, self.due = inputs, rows, arrived, due
+        self.hard = hard
+        """Whether the caller said when; the objective of the endpoint did otherwise."""
+        self.answer: asyncio.Future[Tensors] | None = None
+        self.alone = False
+        self.tries = 0
+        self.bytes = sum(array.nbytes for array in inputs.values())
+
+
+def _due(pending: _Pending) -> float:
+    return pending.due
+
+
+class Batcher:
+    """Queues the requests of one model version and runs them, batch by batch, on its replicas.
+
+    `largest` rows go into a batch; 0 or 1 for a model whose requests cannot be put together. `objective` is
+    the seconds within which an answer should come, None if nobody said.
+    """
+
+    def __init__(
+        self,
+        rule: BatchingRule,
+        meter: ModelMeter,
+        *,
+        largest: int,
+        batched: bool,
+        objective: float | None = None,
+        limits: Limits = USUAL,
+        lost: Callable[[Replica], None] = lambda replica: None,
+    ) -> None:
+        self._rule, self._memory, self._meter = rule, rule.recall(), meter
+        self._largest, self._batched = max(1, largest), batched
+        self._objective, self._limits, self._lost = objective, limits, lost
+        self._waiting: deque[_Pending] | list[_Pending] = deque() if rule.order == "arrival" else []
+        self._by_deadline = rule.order != "arrival"
+        self._idle: list[Replica] = []
+        self._running: dict[asyncio.Task[None], tuple[Replica, list[_Pending]]] = {}
+        self._leaving: set[int] = set()
+        self._learned = LearnedLatency()
+        self._rate = ArrivalRate()
+        self._finished = self._last_rows = 0
+        self._last_seconds = 0.0
+        self._bytes = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+        return len(self._waiting)
+
+    @property
+    def busy(self) -> int:
+        """Replicas with a batch in hand."""
+        return len(self._running)
+
+    @property
+    def replicas(self) -> int:
+        """Replicas that are up."""
+        return len(self._idle) + len(self._running)
+
+    @property
+    def learned(self) -> LearnedLatency:
+        """What batches were seen to take."""
+        return self._learned
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Take in what a batch took, such as one of the warm-up."""
+        self._learned = self._learned.observed(rows, seconds)
+
+    def join(self, replica: Replica) -> None:
+        """A replica that can run batches from now on."""
+        self._idle.append(replica)
+        self._turn()
+
+    async def leave(self, replica: Replica) -> None:
+        """Give a replica no more batches; returns when it has none in hand."""
+        if replica in self._idle:
+            self._idle.remove(replica)
+            return
+        for task, (each, batch) in list(self._running.items()):
+            if each is replica:
+                self._leaving.add(id(replica))
+                while not task.done() and (replica.inline or _wanted(batch) or not self._closed):
+                    await asyncio.wait([task], timeout=_LOOK)
+                self._leaving.discard(id(replica))
+
+    async def answer(self, inputs: Tensors, rows: int, deadline: float | None) -> Tensors:
+        """The outputs for one request; raises Refusal.
+
+        Where nothing waits and the replica runs batches in this very thread, it is run without a detour.
+        """
+        now = clock.now()
+        self._meter.began()
+        pending = self._pending(inputs, rows, now, deadline)
+        self._rate = self._rate.arrived(now, rows)
+        try:
+            if self._quick(rows):
+                replica = self._idle[-1]
+                choice = self._decided(self._queue(now, (pending,)))
+                if choice.take:
+                    return self._run_here(replica, pending, now)
+            return await self._queued(pending, now)
+        except Refusal as refusal:
+            self._meter.refused(refusal.kind)
+            raise
+        except asyncio.CancelledError:
+            self._forget(pending)
+            self._meter.cancelled()
+            raise
+
+    def _quick(self, rows: int) -> bool:
+        """Whether a request may be run at once in this thread, which meanwhile does nothing else."""
+        return (
+            not self._waiting
+            and bool(self._idle)
+            and self._idle[-1].inline
+            and self._learned.latency.of(rows) <= _BRIEF
+        )
+
+    def _pending(self, inputs: Tensors, rows: int, now: float, deadline: float | None) -> _Pending:
+        due = math.inf
+        if self._objective is not None:
+            # A model slower than its objective still answers who asks alone.
+            due = now + max(self._objective, 2.0 * self._learned.latency.of(rows))
+        if deadline is not None and deadline <= due:
+            if deadline <= now:
+                raise Refusal(RefusalKind.DEADLINE_PASSED, "the deadline had passed when the request came")
+            return _Pending(inputs, rows, now, deadline, hard=True)
+        return _Pending(inputs, rows, now, due, hard=False)
+
+    def _run_here(self, replica: Replica, pending: _Pending, now: float) -> Tensors:
+        """Run one request in this thread, with no task and no future."""
+        took = clock.stopwatch()
+        try:
+            outputs = replica.run_here(pending.inputs)
+        except ModelFailed as problem:
+            raise Refusal(RefusalKind.FAILED, str(problem)) from problem
+        seconds = took()
+        self._observed(pending.rows, seconds, now + seconds)
+        self._meter.answered(0.0, seconds, seconds, pending.rows)
+        return outputs
+
+    async def _queued(self, pending: _Pending, now: float) -> Tensors:
+        if self._closed:
+            raise Refusal(RefusalKind.NOT_READY, "the model is being unloaded", retry_after=1.0)
+        if len(self._waiting) >= self._limits.requests or (
+            self._waiting and self._bytes + pending.bytes > self._limits.bytes
+        ):
+            raise Refusal(
+                RefusalKind.OVERLOADED,
+                f"{len(self._waiting)} requests wait already",
+                retry_after=self._drained_in(),
+            )
+        loop = asyncio.get_running_loop()
+        pending.answer = loop.create_future()
+        self._put(pending)
+        self._turn()
+        if not pending.hard:
+            return await pending.answer
+        alarm = loop.call_later(max(0.0, pending.due - now), self._expire, pending)
+        try:
+            return await pending.answer
+        finally:
+            alarm.cancel()
+
+    def _expire(self, pending: _Pending) -> None:
+        """Answer a caller whose deadline has come, wherever its request is."""
+        self._forget(pending)
+        _refuse(pending, Refusal(RefusalKind.DEADLINE_PASSED, "there was no answer by its deadline"))
+
+    def _drained_in(self) -> float:
+        """Seconds until what waits now will have been run."""
+        rows = sum(each.rows for each in self._waiting)
+        batch = min(max(rows, 1), self._largest if self._batched else 1)
+        return max(_SOONEST, self._learned.latency.of(batch) * rows / batch / max(1, self.replicas))
+
+    def _put(self, pending: _Pending, first: bool = False) -> None:
+        self._bytes += pending.bytes
+        if isinstance(self._waiting, deque):
+            self._waiting.appendleft(pending) if first else self._waiting.append(pending)
+        elif not self._waiting or self._waiting[-1].due <= pending.due:
+            self._waiting.append(pending)
+        else:
+            insort_right(self._waiting, pending, key=_due)
+
+    def _forget(self, pending: _Pending) -> None:
+        with contextlib.suppress(ValueError):
+            self._waiting.remove(pending)
+            self._bytes -= pending.bytes
+
+    def _queue(self, now: float, waiting: Sequence[_Pending]) -> Queue:
+        return Queue(
+            now=now,
+            arrivals=[each.arrived for each in waiting],
+            deadlines=[each.due for each in waiting],
+            sizes=[each.rows for each in waiting],
+            idle=len(self._idle),
+            running=len(self._running),
+            largest=self._largest if self._batched else 1,
+            latency=self._learned.latency,
+            rate=self._rate.of(now),
+            finished=self._finished,
+            last_rows=self._last_rows,
+            last_seconds=self._last_seconds,
+        )
+
+    def _decided(self, queue: Queue) -> Choice:
+        choice, self._memory = self._rule.decide(queue, self._memory)
+        return choice
+
+    def _turn(self) -> None:
+        """Ask the rule until it wants to wait, and do what it says."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        while self._waiting and self._idle:
+            now = clock.now()
+            head = self._waiting[0]
+            if head.alone:
+                self._start(self._cut(1))
+                continue
+            choice = self._decided(self._queue(now, self._waiting))
+            for _ in range(choice.drop):
+                self._drop(self._pop())
+            if choice.take:
+                self._start(self._cut(choice.take))
+            elif not choice.drop:
+                if choice.wake_at < math.inf:
+                    loop = asyncio.get_running_loop()
+                    self._alarm = loop.call_later(max(_SOONEST / 10, choice.wake_at - now), self._turn)
+                return
+
+    def _pop(self) -> _Pending:
+        pending = self._waiting.popleft() if isinstance(self._waiting, deque) else self._waiting.pop(0)
+        self._bytes -= pending.bytes
+        return pending
+
+    def _drop(self, pending: _Pending) -> None:
+        if pending.answer is None or pending.answer.done():
+            return
+        if pending.hard:
+            refusal = Refusal(RefusalKind.DEADLINE_PASSED, "it could not be answered by its deadline")
+        else:
+            refusal = Refusal(
+                RefusalKind.OVERLOADED,
+                f"it could not be answered within {self._objective:g} s",
+                retry_after=self._drained_in(),
+            )
+        pending.answer.set_exception(refusal)
+
+    def _cut(self, take: int) -> list[_Pending]:
+        """The next `take` requests, or as many of them as go together."""
+        batch = [self._pop()]
+        shape = _row_shapes(batch[0].inputs)
+        while len(batch) < take and self._waiting:
+            following = self._waiting[0]
+            if following.alone or _row_shapes(following.inputs) != shape:
+                break
+            batch.append(self._pop())
+        return [each for each in batch if each.answer is not None and not each.answer.done()]
+
+    def _start(self, batch: list[_Pending]) -> None:
+        if not batch:
+            return
+        replica = self._idle.pop()
+        task = asyncio.get_running_loop().create_task(self._run(replica, batch))
+        self._running[task] = (replica, batch)
+
+    async def _run(self, replica: Replica, batch: list[_Pending]) -> None:
+        """Run a batch and hand its answers out; the replica is idle again after it, or lost."""
+        began = clock.now()
+        rows = sum(each.rows for each in batch)
+        took = clock.stopwatch()
+        alive = True
+        try:
+            outputs = await replica.run(_joined(batch))
+            seconds = took()
+            self._observed(rows, seconds, began + seconds)
+            self._hand_out(batch, outputs, began, seconds)
+        except ModelFailed as problem:
+            self._failed(batch, str(problem))
+        except ReplicaLost as problem:
+            alive = False
+            self._run_again(batch, problem)
+        except Exception as problem:
+            self._failed(batch, f"{type(problem).__name__}: {problem}")
+        finally:
+            task = asyncio.current_task()
+            if task is not None:
+                self._running.pop(task, None)
+            if not alive or replica.spent:
+                self._lost(replica)
+            elif id(replica) not in self._leaving:
+                self._idle.append(replica)
+            self._turn()
+
+    def _observed(self, rows: int, seconds: float, ended: float) -> None:
+        self.learn(rows, seconds)
+        self._finished += 1
+        self._last_rows, self._last_seconds = rows, seconds
+        self._meter.batch(rows, seconds, ended)
+
+    def _hand_out(self, batch: list[_Pending], outputs: Tensors, began: float, seconds: float) -> None:
+        at = 0
+        now = clock.now()
+        for each in batch:
+            part = outputs
+            if len(batch) > 1:
+                part = {name: array[at : at + each.rows] for name, array in outputs.items()}
+                at += each.rows
+            if each.answer is not None and not each.answer.done():
+                each.answer.set_result(part)
+                self._meter.answered(began - each.arrived, seconds, now - each.arrived, each.rows)
+
+    def _failed(self, batch: list[_Pending], reason: str) -> None:
+        """One request of a batch may have spoilt it: each is run alone, and only one alone is told."""
+        if len(batch) == 1:
+            _refuse(batch[0], Refusal(RefusalKind.FAILED, reason))
+            return
+        self._put_back(batch)
+
+    def _run_again(self, batch: list[_Pending], problem: ReplicaLost) -> None:
+        again = []
+        for each in batch:
+            each.tries += 1
+            if len(batch) == 1 and isinstance(problem, TookTooLong):
+                _refuse(each, Refusal(RefusalKind.FAILED, f"the model did not come to an end: {problem}"))
+            elif each.tries < _TRIES:
+                again.append(each)
+            else:
+                _refuse(each, Refusal(RefusalKind.FAILED, f"the model died on it twice: {problem}"))
+        self._put_back(again)
+
+    def _put_back(self, batch: list[_Pending]) -> None:
+        for each in reversed(batch):
+            each.alone = True
+            self._put(each, first=True)
+
+    async def close(self) -> None:
+        """Refuse what comes from now on; returns when everything that anybody waits for was answered."""
+        self._closed = True
+        while (self._running or self._waiting) and self.replicas:
+            if self._running:
+                in_hand = (batch for _, batch in self._running.values())
+                if not any(map(_wanted, in_hand)) and not _wanted(self._waiting):
+                    break
+                await asyncio.wait(list(self._running), timeout=_LOOK)
+            else:
+                await asyncio.sleep(_SOONEST)
+        while self._waiting:
+            _refuse(self._pop(), Refusal(RefusalKind.NOT_READY, "the model was unloaded", retry_after=1.0))
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+
+def _wanted(requests: Iterable[_Pending]) -> bool:
+    """Whether anybody still waits for one of them."""
+    return any(each.answer is not None and not each.answer.done() for each in requests)
+
+
+def _refuse(pending: _Pending, refusal: Refusal) -> None:
+    if pending.answer is not None and not pending.answer.done():
+        pending.answer.set_exception(refusal)
+
+
+def _row_shapes(inputs: Tensors) -> list[tuple[Any, ...]]:
+    return [(name, array.shape[1:]) for name, array in inputs.items()]
+
+
+def _joined(batch: list[_Pending]) -> Tensors:
+    if len(batch) == 1:
+        return batch[0].inputs
+    first = batch[0].inputs
+    return {name: np.concatenate([each.inputs[name] for each in batch]) for name in first}

@@ -1,0 +1,127 @@
+"""The server as a whole: an engine behind HTTP and gRPC, from its first request to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from ssl import SSLContext
+from typing import Any
+
+from msgspec import Struct
+
+from tradewind.serving.server.engine import ModelEngine
+from tradewind.serving.server.grpc.server import GrpcServer
+from tradewind.serving.server.http import (
+    kserve_v1,
+    open_inference,
+    openapi_page,
+    repository_api,
+    sagemaker_container,
+    sagemaker_runtime,
+    triton_settings,
+)
+from tradewind.serving.server.http.limits import Limits
+from tradewind.serving.server.http.listener import HttpServer
+from tradewind.serving.server.http.routes import Routes
+from tradewind.serving.server.metrics import Metrics
+
+OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/ping", "/health", "/docs"})
+"""Paths that need no token: whether the server is up, and the page, which asks for the token itself."""
+
+
+class Address(Struct, frozen=True, kw_only=True):
+    """Where a server listens, and who may call."""
+
+    host: str = "127.0.0.1"
+    http_port: int = 8080
+    """0 for any that is free."""
+    grpc_port: int | None = 8081
+    """0 for any that is free; None for no gRPC."""
+    token: str | None = None
+    """What callers must show; without one the server keeps to this machine."""
+
+
+class Front:
+    """Listens for an engine. `failed` is told of every error that is no refusal; callers read only that there
+    was one."""
+
+    def __init__(
+        self,
+        engine: ModelEngine,
+        address: Address,
+        *,
+        limits: Limits | None = None,
+        tls: SSLContext | None = None,
+        grpc_credentials: Any = None,
+        failed: Callable[[Exception], None] = lambda error: None,
+    ) -> None:
+        self.engine, self.address = engine, address
+        self.http = HttpServer(
+            _routes(engine, secured=address.token is not None),
+            limits,
+            token=address.token,
+            open_paths=OPEN,
+            tls=tls,
+            on_error=lambda request, error: failed(error),
+        )
+        self.grpc: GrpcServer | None = None
+        if address.grpc_port is not None:
+            self.grpc = GrpcServer(engine, token=address.token, credentials=grpc_credentials, failed=failed)
+
+    async def start(self) -> None:
+        """Listen on both wires, or on neither; Misuse where that cannot be."""
+        try:
+            await self.http.start(self.address.host, self.address.http_port)
+            if self.grpc is not None:
+                await self.grpc.start(self.address.host, self.address.grpc_port or 0)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def stopped(self) -> str:
+        """Wait for SIGTERM or SIGINT; its name."""
+        told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def tell(number: signal.Signals) -> None:
+            if not told.done():
+                told.set_result(number.name)
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, tell, number)
+        try:
+            return await told
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    async def drain(self, grace: float) -> bool:
+        """Stop without failing a request in flight; whether all were answered within `grace` seconds."""
+        self.engine.stop_taking()
+        wires: list[Any] = [self.http.drain(grace)]
+        if self.grpc is not None:
+            wires.append(self.grpc.drain(grace))
+        done, *_ = await asyncio.gather(*wires)
+        await self.close()
+        return bool(done)
+
+    async def close(self) -> None:
+        """Stop at once."""
+        await self.http.close()
+        if self.grpc is not None:
+            await self.grpc.close()
+        await self.engine.close()
+
+
+def _routes(engine: ModelEngine, secured: bool) -> Routes:
+    routes = Routes()
+    open_inference.add_routes(routes, engine)
+    repository_api.add_routes(routes, engine)
+    triton_settings.add_routes(routes)
+    kserve_v1.add_routes(routes, engine)
+    sagemaker_container.add_routes(routes, engine)
+    sagemaker_runtime.add_routes(routes, engine)
+    openapi_page.add_routes(routes, engine, secured=secured)
+    routes.add("GET", "/metrics", Metrics(engine.meters, engine.gauges).answer)
+    return routes

@@ -1,0 +1,163 @@
+"""SageMaker's runtime API, as `boto3.client("sagemaker-runtime", endpoint_url=...)` speaks it.
+
+Amazon SageMaker Runtime API, 2017-05-13: InvokeEndpoint, and InvokeEndpointWithResponseStream, whose answer
+comes here in one part. An endpoint is a model of the engine; `X-Amzn-SageMaker-Target-Model` names another
+one on the same server, as multi-model endpoints have it. The inference id decides which weighted variant
+answers, unless one is asked for. Errors are those of the API, so that botocore raises its own classes:
+ValidationError for an endpoint, a variant or a header that is wrong, ModelError for whatever the container
+itself would have refused, with the container's status in it, ServiceUnavailable, ThrottlingException and
+ModelNotReadyException where it may be tried again. The signature of a request is not verified: there is no
+secret key to verify it with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from msgspec import json
+
+from tradewind.serving.calls import Answer, Engine, Refusal, RefusalKind
+from tradewind.serving.server.http import aws_event_stream
+from tradewind.serving.server.http.invocations import invoke
+from tradewind.serving.server.http.messages import Request, Response
+from tradewind.serving.server.http.routes import Routes, Unanswerable
+
+_PREFIX = "x-amzn-sagemaker-"
+_REFUSED = {
+    "target-container-hostname": "an endpoint here has one container",
+    "enable-explanations": "the model has no explainer",
+    "inference-component": "an endpoint here has no inference components",
+    "session-id": "models here keep nothing between requests",
+}
+"""Headers that ask for what there is not; the others are read, or cannot change the answer."""
+_ATTRIBUTES_AT_MOST = 1024
+_ERRORS = {
+    429: ("ThrottlingException", 429),
+    503: ("ServiceUnavailable", 503),
+    401: ("AccessDeniedException", 403),
+}
+
+
+def _same(endpoint: str) -> str:
+    return endpoint
+
+
+def add_routes(routes: Routes, engine: Engine, model_of: Callable[[str], str] = _same) -> None:
+    """Add the paths below /endpoints, answered by `engine`.
+
+    `model_of` gives the engine's model behind an endpoint's name, or raises Refusal.
+    """
+    wire = _Wire(engine, model_of)
+    routes.errors("/endpoints", error)
+    routes.add("POST", "/endpoints/{endpoint}/invocations", wire.invoke)
+    routes.add("POST", "/endpoints/{endpoint}/invocations-response-stream", wire.stream)
+    routes.add("POST", "/endpoints/{endpoint}/async-invocations", wire.later)
+
+
+def error(status: int, message: str, request: Request | None = None) -> Response:
+    """An error in the API's shape, of the class that botocore knows for the status."""
+    code, told = _ERRORS.get(status, ("ValidationError", 400) if status < 500 else ("InternalFailure", 500))
+    if status in (404, 405, 413):
+        told = status
+    return _error(code, told, message)
+
+
+class _Wire:
+    def __init__(self, engine: Engine, model_of: Callable[[str], str]) -> None:
+        self._engine = engine
+        self._model_of = model_of
+
+    async def invoke(self, request: Request) -> Response:
+        answered = await self._answer(request)
+        if isinstance(answered, Response):
+            return answered
+        answer, response = answered
+        response.headers = (*response.headers, *_told(answer, request))
+        return response
+
+    async def stream(self, request: Request) -> Response:
+        accept = request.headers.get(f"{_PREFIX}accept")
+        if accept is not None:
+            request.headers["accept"] = accept
+        answered = await self._answer(request)
+        if isinstance(answered, Response):
+            return answered
+        answer, response = answered
+        pieces = response.body if isinstance(response.body, list) else [response.body]
+        part = aws_event_stream.event("PayloadPart", b"".join(pieces))
+        type_ = ("X-Amzn-SageMaker-Content-Type", response.type)
+        headers = (type_, *response.headers, *_told(answer, request))
+        return Response(200, part, "application/vnd.amazon.eventstream", headers)
+
+    async def later(self, request: Request) -> Response:
+        return _error("ValidationError", 400, "this server answers at once; use InvokeEndpoint")
+
+    async def _answer(self, request: Request) -> tuple[Answer, Response] | Response:
+        headers = request.headers
+        for name, reason in _REFUSED.items():
+            if f"{_PREFIX}{name}" in headers:
+                return _error("ValidationError", 400, f"header X-Amzn-SageMaker-{name.title()}: {reason}")
+        target = headers.get(f"{_PREFIX}target-model", "")
+        try:
+            model = self._model_of(request.variables["endpoint"])
+            if target:
+                model = target.strip("/").removesuffix(".tar.gz")
+            return await invoke(
+                self._engine,
+                request,
+                model,
+                variant=headers.get(f"{_PREFIX}target-variant", ""),
+                id=headers.get(f"{_PREFIX}inference-id", ""),
+            )
+        except Refusal as refusal:
+            return _refused(refusal)
+
+
+def _told(answer: Answer, request: Request) -> tuple[tuple[str, str], ...]:
+    told = [("x-Amzn-Invoked-Production-Variant", answer.variant or "AllTraffic")]
+    attributes = request.headers.get(f"{_PREFIX}custom-attributes")
+    if attributes is not None and len(attributes) <= _ATTRIBUTES_AT_MOST:
+        told.append(("X-Amzn-SageMaker-Custom-Attributes", attributes))
+    return tuple(told)
+
+
+def _refused(refusal: Refusal) -> Response:
+    """The API's error for a refusal of the engine, or of the container's part of this server."""
+    message, kind = str(refusal), refusal.kind
+    retry = () if refusal.retry_after is None else (("Retry-After", str(math.ceil(refusal.retry_after))),)
+    if isinstance(refusal, Unanswerable):
+        return _model_error(refusal.status, message)
+    if kind is RefusalKind.NOT_FOUND:
+        return _error("ValidationError", 400, message)
+    if kind is RefusalKind.NOT_READY:
+        return _error("ServiceUnavailable", 503, message, retry)
+    if kind is RefusalKind.OVERLOADED:
+        return _error("ThrottlingException", 429, message, retry)
+    if kind is RefusalKind.NO_ROOM:
+        return _error("ModelNotReadyException", 429, message, retry)
+    return _model_error(kind.http, message)
+
+
+def _model_error(status: int, message: str) -> Response:
+    """What the container refused, with the status and the text of its own."""
+    whose = "client" if status < 500 else "server"
+    said = {
+        "Message": f'Received {whose} error ({status}) from primary with message "{message}"',
+        "OriginalStatusCode": status,
+        "OriginalMessage": message,
+        "LogStreamArn": "",
+    }
+    return _answer("ModelError", 424, said, ())
+
+
+def _error(code: str, status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    return _answer(code, status, {"Message": message, "message": message}, headers)
+
+
+def _answer(
+    code: str, status: int, said: dict[str, object], headers: tuple[tuple[str, str], ...]
+) -> Response:
+    return Response(
+        status, json.encode({"__type": code, **said}), headers=(("x-amzn-ErrorType", code), *headers)
+    )

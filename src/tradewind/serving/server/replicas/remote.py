@@ -1,0 +1,126 @@
+"""A replica on an instance that is rented, or on a node of a cluster: reached at its address."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+
+from tradewind import clock
+from tradewind.errors import Misuse, Unreachable
+from tradewind.serving.models.opening import Opening
+from tradewind.serving.server.replicas.link import Link, Opened
+from tradewind.serving.tensors import Signature, Tensors
+
+_RETRY = 0.02
+"""Seconds between two tries to connect to a replica that may still be starting."""
+
+
+class Remote:
+    """Runs a model in a replica that `task` started, at `unix:/path` or `tcp:host:port`.
+
+    A batch that takes longer than `patience` seconds gives the replica up. `start_within` seconds are given
+    to it to answer and to load the model. `token` is what the task was started with.
+    """
+
+    inline = False
+
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        opening: Opening,
+        *,
+        patience: float = 60.0,
+        start_within: float = 300.0,
+        memory_limit: int = 0,
+    ) -> None:
+        if not address.startswith(("unix:", "tcp:")):
+            raise Misuse(
+                f"{address!r} is no address of a replica",
+                field="address",
+                fix="Write unix:/path or tcp:host:port.",
+            )
+        self._address, self._token, self._opening = address, token, opening
+        self._patience, self._start_within, self._memory_limit = patience, start_within, memory_limit
+        self._link: Link | None = None
+        self._opened: Opened | None = None
+        self.memory = 0
+        self.spent = False
+
+    @property
+    def signature(self) -> Signature:
+        """Of the model."""
+        return self._known.signature
+
+    @property
+    def platform(self) -> str:
+        """As metadata names it."""
+        return self._known.platform
+
+    @property
+    def _known(self) -> Opened:
+        if self._opened is None:
+            raise RuntimeError("this replica is not open")
+        return self._opened
+
+    async def open(self) -> None:
+        """Connect, and have the model loaded; Unreachable where nobody answers."""
+        until = clock.now() + self._start_within
+        try:
+            async with asyncio.timeout(self._start_within):
+                reader, writer = await self._connected()
+        except TimeoutError:
+            raise Unreachable(f"{self._address} did not answer within {self._start_within:g} s") from None
+        self._link = Link(reader, writer, self._ended)
+        try:
+            writer.write(greeting(self._token))
+            left = max(0.001, until - clock.now())
+            self._opened = await self._link.open(self._opening, self._memory_limit, left)
+        except BaseException:
+            await self.close()
+            raise
+        self.memory = self._opened.memory
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        scheme, _, where = self._address.partition(":")
+        while True:
+            try:
+                if scheme == "unix":
+                    return await asyncio.open_unix_connection(where)
+                host, _, port = where.rpartition(":")
+                return await asyncio.open_connection(host, int(port))
+            except OSError:
+                await asyncio.sleep(_RETRY)
+
+    async def run(self, inputs: Tensors) -> Tensors:
+        """The outputs for one batch."""
+        if self._link is None:
+            raise RuntimeError("this replica is not open")
+        outputs, self.memory, self.spent = await self._link.run(inputs, self._patience)
+        return outputs
+
+    def run_here(self, inputs: Tensors) -> Tensors:
+        """Never: the model is not in this process."""
+        raise RuntimeError("this replica is somewhere else")
+
+    async def _ended(self, reason: str) -> str:
+        return reason or "the connection to it broke"
+
+    async def close(self) -> None:
+        """Let go; the replica ends by itself."""
+        if self._link is not None:
+            self._link.close()
+
+
+GREETING = 64
+"""Bytes with which a server greets a replica: its token, filled up."""
+
+
+def greeting(token: str) -> bytes:
+    """What a server says first; the token is of at most 64 ASCII characters."""
+    return token.encode("ascii").ljust(GREETING, b"\0")
+
+
+def welcome(greeted: bytes, token: str) -> bool:
+    """Whether a greeting is that of our server."""
+    return hmac.compare_digest(greeted, greeting(token))

@@ -1,0 +1,61 @@
+"""A replica as a task of a runtime: on an instance that is rented, or on a node of a cluster.
+
+It listens at the address that it was given, takes the first server that knows its token, and runs that one's
+batches. Given notice, it says so with the answer to the batch in hand, and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from tradewind.serving.server.replicas.remote import GREETING, welcome
+from tradewind.serving.server.replicas.worker import serve
+
+_LOOK = 0.2
+"""Seconds between two looks at whether to leave, while no server has come."""
+
+
+def main(arguments: dict[str, Any], leaving: Callable[[], bool]) -> None:
+    """Serve one server. `arguments`: `address` to listen at, `unix:/path` or `tcp:host:port`, and `token`."""
+    address, token = str(arguments["address"]), str(arguments["token"])
+    with _listening(address) as door:
+        door.settimeout(_LOOK)
+        while not leaving():
+            try:
+                connection, _ = door.accept()
+            except TimeoutError:
+                continue
+            with connection:
+                connection.settimeout(5.0)
+                if not welcome(_greeted(connection), token):
+                    continue
+                connection.settimeout(None)
+                serve(connection, leaving)
+                return
+
+
+def _listening(address: str) -> socket.socket:
+    scheme, _, where = address.partition(":")
+    if scheme == "unix":
+        door = socket.socket(socket.AF_UNIX)
+        # Bound under another name first: whoever connects finds no socket, or one that answers.
+        hidden = f"{where}.starting"
+        door.bind(hidden)
+        door.listen()
+        os.replace(hidden, where)
+        return door
+    host, _, port = where.rpartition(":")
+    return socket.create_server((host, int(port)))
+
+
+def _greeted(connection: socket.socket) -> bytes:
+    greeted = b""
+    try:
+        while len(greeted) < GREETING and (more := connection.recv(GREETING - len(greeted))):
+            greeted += more
+    except OSError:
+        return b""
+    return greeted

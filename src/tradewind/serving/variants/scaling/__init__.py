@@ -1,0 +1,1 @@
+"""How many replicas of each variant: rules behind one seam."""

@@ -1,0 +1,1 @@
+"""Which variant answers a query: rules behind one seam."""
