@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -17,7 +18,6 @@ import tritonclient.http
 
 import tradewind as tw
 from tradewind.cli.main import main
-
 
 RUN = "import sys; from tradewind.cli.main import main; sys.exit(main())"
 
@@ -81,6 +81,35 @@ def test_with_a_token_only_health_is_open(served) -> None:
     for path, status in (("/v2/health/ready", 200), ("/ping", 200), ("/v2", 401), ("/metrics", 401)):
         assert _status(told["http"] + path) == status
         assert _status(told["http"] + path, "secret") == 200
+
+
+def test_over_tls_both_wires_want_the_certificate(model, tmp_path) -> None:
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", chain,
+         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    options = ["--certificate", str(chain), "--key", str(key)]
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, "serve", str(model), "--json", "--port", "0",
+         "--grpc-port", "0", *options],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        try:
+            told = json.loads(process.stdout.readline())
+            trusting = ssl.create_default_context(cafile=chain)
+            with urllib.request.urlopen(told["http"] + "/v2/health/ready", context=trusting) as answer:
+                assert told["http"].startswith("https://") and answer.status == 200
+            client = tritonclient.grpc.InferenceServerClient(
+                told["grpc"], ssl=True, root_certificates=str(chain)
+            )
+            assert client.is_server_ready()
+            client.close()
+            with pytest.raises(urllib.error.URLError):
+                urllib.request.urlopen(told["http"] + "/v2/health/ready")
+        finally:
+            process.kill()
 
 
 def _status(url, token=None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 import click
 import msgspec
@@ -16,25 +17,32 @@ from tradewind.serving.server.engine import AUTO, PATIENCE, PROCESS, SERVER, Opt
 from tradewind.serving.server.front import Address
 from tradewind.session.serve import GRACE, Listening, serve
 
+_CONTAINER = Path("/opt/ml/model")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?", re.IGNORECASE)
 _UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 
 
 @terminal.verb('tradewind serve runs/latest --slo "p99<50ms"')
-@click.argument("path")
+@click.argument("path", required=False)
 @click.option("--name", default="", help="Of a single model; that of its file or folder if not given.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Beyond loopback it wants a token.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="HTTP; 0: any.")
+@click.option(
+    "--port",
+    envvar="SAGEMAKER_BIND_TO_PORT",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="HTTP; 0: any.",
+)
 @click.option(
     "--grpc-port", type=click.IntRange(0, 65535), default=8081, show_default=True, help="gRPC; 0: any."
 )
 @click.option("--no-grpc", is_flag=True, help="HTTP only.")
+@click.option("--guarded", is_flag=True, help="No token beyond loopback: a platform keeps strangers away.")
 @click.option("--token", envvar="TRADEWIND_TOKEN", help="What callers must show; also TRADEWIND_TOKEN.")
 @click.option("--certificate", default="", help="PEM file for TLS.")
 @click.option("--key", default="", help="PEM file of its key.")
-@click.option(
-    "--slo", help='What is promised, such as "p99<50ms": batches are cut and calls shed for it.'
-)
+@click.option("--slo", help='What is promised, such as "p99<50ms": batches are cut and calls shed for it.')
 @click.option("--batching", default="slack", show_default=True, help="The rule that cuts batches.")
 @click.option("--max-batch", type=click.IntRange(0), help="Rows of a batch at most; 0 never batches.")
 @click.option("--replicas", type=click.IntRange(1), help="Processes that run each model.")
@@ -55,12 +63,13 @@ _UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40
 @click.option("--grace", type=click.FloatRange(0), default=GRACE, show_default=True, help="Seconds to drain.")
 def command(
     *,
-    path: str,
+    path: str | None,
     name: str,
     host: str,
     port: int,
     grpc_port: int,
     no_grpc: bool,
+    guarded: bool,
     token: str | None,
     certificate: str,
     key: str,
@@ -80,10 +89,21 @@ def command(
     """Answer requests with a run's model, a model file, a folder of models or a class of yours.
 
     PATH is a run's folder, a model (ONNX, skops, .pt2, our own layout), a folder of models as Triton lays
-    them out, or module:Class. Speaks the Open Inference Protocol (HTTP and gRPC), KServe v1, SageMaker's and
-    MLflow's calls; the page is at /docs. Ctrl-C or SIGTERM ends it once what is in flight is answered.
+    them out, or module:Class; without it, what SageMaker put in /opt/ml/model. Speaks the Open Inference
+    Protocol (HTTP and gRPC), KServe v1, SageMaker's and MLflow's calls; the page is at /docs. Ctrl-C or
+    SIGTERM ends it once what is in flight is answered.
     """
-    address = Address(host=host, http_port=port, grpc_port=None if no_grpc else grpc_port, token=token)
+    if path is None:
+        if not _CONTAINER.is_dir():
+            raise Misuse("no model is named", field="path", fix="Name a run, a model or a folder of them.")
+        path = str(_CONTAINER)
+    address = Address(
+        host=host,
+        http_port=port,
+        grpc_port=None if no_grpc else grpc_port,
+        token=token,
+        guarded=guarded,
+    )
     options = Options(
         batching=batching,
         objective=objective(slo) if slo else None,

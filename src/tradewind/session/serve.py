@@ -9,6 +9,7 @@ import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -18,6 +19,7 @@ from tradewind.serving.models.one_class import OneClass
 from tradewind.serving.models.repository import Repository, Trust
 from tradewind.serving.server.engine import Library, ModelEngine, Options
 from tradewind.serving.server.front import Address, Front
+from tradewind.serving.server.grpc.server import tls_credentials
 from tradewind.serving.server.http.connection import parser_module
 from tradewind.session.models import model_folder
 
@@ -62,7 +64,13 @@ def serve(
     parser_module()  # MissingExtra before a model is loaded
     repository = _repository(path, name, trust)
     tls = _tls(certificate, key)
-    return clock.serve(_serve(repository, address or Address(), options, tls, grace, ready, said))
+    credentials = None
+    if tls is not None:
+        chain = Path(certificate).read_bytes()
+        credentials = tls_credentials(chain, Path(key).read_bytes() if key else chain)
+    return clock.serve(
+        _serve(repository, address or Address(), options, tls, credentials, grace, ready, said)
+    )
 
 
 async def _serve(
@@ -70,6 +78,7 @@ async def _serve(
     address: Address,
     options: Options | None,
     tls: ssl.SSLContext | None,
+    credentials: Any,
     grace: float,
     ready: Callable[[Listening], None],
     said: Callable[[str], None],
@@ -77,7 +86,13 @@ async def _serve(
     took = clock.stopwatch()
     said = _harmless(said)
     engine = ModelEngine(repository, options, said=said)
-    front = Front(engine, address, tls=tls, failed=lambda error: said(f"{type(error).__name__}: {error}"))
+    front = Front(
+        engine,
+        address,
+        tls=tls,
+        grpc_credentials=credentials,
+        failed=lambda error: said(f"{type(error).__name__}: {error}"),
+    )
     try:
         await engine.open()
         await front.start()

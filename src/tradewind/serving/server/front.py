@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tradewind.serving.calls import Engine
 from tradewind.serving.server.engine import ModelEngine
 from tradewind.serving.server.grpc.server import GrpcServer
 from tradewind.serving.server.http import (
@@ -21,6 +22,7 @@ from tradewind.serving.server.http import (
     sagemaker_runtime,
     triton_settings,
 )
+from tradewind.serving.server.http.large_bodies import LargeBodies
 from tradewind.serving.server.http.limits import Limits
 from tradewind.serving.server.http.listener import HttpServer
 from tradewind.serving.server.http.routes import Routes
@@ -40,6 +42,8 @@ class Address(Struct, frozen=True, kw_only=True):
     """0 for any that is free; None for no gRPC."""
     token: str | None = None
     """What callers must show; without one the server keeps to this machine."""
+    guarded: bool = False
+    """Whether others keep strangers away, as a container's platform does: then no token is wanted."""
 
 
 class Front:
@@ -61,13 +65,21 @@ class Front:
             _routes(engine, secured=address.token is not None),
             limits,
             token=address.token,
+            guarded=address.guarded,
             open_paths=OPEN,
             tls=tls,
             on_error=lambda request, error: failed(error),
+            large=lambda: LargeBodies(engine, _inference_routes),
         )
         self.grpc: GrpcServer | None = None
         if address.grpc_port is not None:
-            self.grpc = GrpcServer(engine, token=address.token, credentials=grpc_credentials, failed=failed)
+            self.grpc = GrpcServer(
+                engine,
+                token=address.token,
+                guarded=address.guarded,
+                credentials=grpc_credentials,
+                failed=failed,
+            )
 
     async def start(self) -> None:
         """Listen on both wires, or on neither; Misuse where that cannot be."""
@@ -114,14 +126,20 @@ class Front:
         await self.engine.close()
 
 
-def _routes(engine: ModelEngine, secured: bool) -> Routes:
+def _inference_routes(engine: Engine) -> Routes:
+    """The paths at which tensors come."""
     routes = Routes()
     open_inference.add_routes(routes, engine)
-    repository_api.add_routes(routes, engine)
-    triton_settings.add_routes(routes)
     kserve_v1.add_routes(routes, engine)
     sagemaker_container.add_routes(routes, engine)
     sagemaker_runtime.add_routes(routes, engine)
+    return routes
+
+
+def _routes(engine: ModelEngine, secured: bool) -> Routes:
+    routes = _inference_routes(engine)
+    repository_api.add_routes(routes, engine)
+    triton_settings.add_routes(routes)
     openapi_page.add_routes(routes, engine, secured=secured)
     routes.add("GET", "/metrics", Metrics(engine.meters, engine.gauges).answer)
     return routes

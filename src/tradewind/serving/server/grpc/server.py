@@ -60,11 +60,19 @@ USUAL = GrpcLimits()
 """The bounds where nobody said."""
 
 
+def tls_credentials(chain: bytes, key: bytes) -> Any:
+    """What gRPC needs for TLS: a certificate chain and its key, in PEM."""
+    import grpc  # noqa: PLC0415 -- an extra
+
+    return grpc.ssl_server_credentials([(key, chain)])
+
+
 class GrpcServer:
     """Answers calls over gRPC through `engine`.
 
     With `token` every call but those of health must carry the metadata `authorization: Bearer TOKEN`.
-    `credentials` are gRPC's own for TLS, `grpc.ssl_server_credentials(...)`; without them nothing is
+    `guarded` says that others keep strangers away: no token is wanted then.
+    `credentials` are gRPC's own for TLS, see `tls_credentials`; without them nothing is
     encrypted.
     `failed` is told of every error that is no refusal; its caller reads INTERNAL and nothing of its cause.
     Raises MissingExtra without grpcio.
@@ -76,6 +84,7 @@ class GrpcServer:
         limits: GrpcLimits = USUAL,
         *,
         token: str | None = None,
+        guarded: bool = False,
         credentials: Any = None,
         failed: Callable[[Exception], None] = lambda error: None,
     ) -> None:
@@ -85,6 +94,7 @@ class GrpcServer:
         except ImportError:
             raise MissingExtra("grpcio", "serving", "Serving over gRPC") from None
         self._grpc: Any = grpc
+        self._guarded = guarded
         self._limits, self._token, self._credentials, self._failed = limits, token, credentials, failed
         self._messages = open_messages()
         self._inference = InferenceService(engine, self._messages)
@@ -110,7 +120,8 @@ class GrpcServer:
         without a gap. Raises Misuse for an address that cannot be bound, or that is open to other machines
         without a token.
         """
-        check_exposure(host, self._token)
+        if not self._guarded:
+            check_exposure(host, self._token)
         limits = self._limits
         options = [
             ("grpc.max_receive_message_length", limits.message_bytes),
