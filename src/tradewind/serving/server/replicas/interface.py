@@ -12,6 +12,10 @@ class ReplicaLost(TradewindError):
     """The replica is gone, with the batch that it had in hand; another may run the batch again."""
 
 
+class MachineLost(ReplicaLost):
+    """The machine that it ran on was taken away: no fault of its model's, or of the batch's."""
+
+
 class TookTooLong(ReplicaLost):
     """The batch took longer than it may, and its replica was given up for it."""
 

@@ -1,7 +1,8 @@
 """A replica as a task of a runtime: on an instance that is rented, or on a node of a cluster.
 
 It listens at the address that it was given, takes the first server that knows its token, and runs that one's
-batches. Given notice, it says so with the answer to the batch in hand, and ends.
+batches. Given notice, it says so with the answer to the batch in hand, and ends; unless it is told to `stay`,
+where its server knows of the notice, and has it answer until shortly before the end.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ _LOOK = 0.2
 
 
 def main(arguments: dict[str, Any], leaving: Callable[[], bool]) -> None:
-    """Serve one server. `arguments`: `address` to listen at, `unix:/path` or `tcp:host:port`, and `token`."""
+    """Serve one server. `arguments`: `address` to listen at, `unix:/path` or `tcp:host:port`, `token`, and
+    whether to `stay` when given notice."""
     address, token = str(arguments["address"]), str(arguments["token"])
     with _listening(address) as door:
         door.settimeout(_LOOK)
@@ -33,8 +35,12 @@ def main(arguments: dict[str, Any], leaving: Callable[[], bool]) -> None:
                 if not welcome(_greeted(connection), token):
                     continue
                 connection.settimeout(None)
-                serve(connection, leaving)
+                serve(connection, _never if arguments.get("stay") else leaving)
                 return
+
+
+def _never() -> bool:
+    return False
 
 
 def _listening(address: str) -> socket.socket:
@@ -43,9 +49,13 @@ def _listening(address: str) -> socket.socket:
         door = socket.socket(socket.AF_UNIX)
         # Bound under another name first: whoever connects finds no socket, or one that answers.
         hidden = f"{where}.starting"
-        door.bind(hidden)
-        door.listen()
-        os.replace(hidden, where)
+        try:
+            door.bind(hidden)
+            door.listen()
+            os.replace(hidden, where)
+        except OSError:
+            door.close()
+            raise
         return door
     host, _, port = where.rpartition(":")
     return socket.create_server((host, int(port)))

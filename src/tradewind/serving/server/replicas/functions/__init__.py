@@ -1,0 +1,1 @@
+"""Served models as functions: packed, deployed, called."""
