@@ -8,6 +8,8 @@ import pytest
 from served_wires import ask, body_of, routes_of
 from small_engine import WEIGHTS, SmallEngine, made_rows
 
+from tradewind.serving.server.http import invocations
+
 ROWS = made_rows(3)
 SCORES = ROWS @ WEIGHTS
 _NPY = "application/x-npy"
@@ -208,3 +210,20 @@ def test_a_body_that_is_wrong_is_one_clear_400(body, type_, said):
     found = json.loads(response.body)
     assert response.status == 400 and found["error_code"] == "BAD_REQUEST"
     assert any(words in found["message"] for words in said.split("|")), found
+
+
+@pytest.mark.parametrize("header", ["", "count,height\n", "height,count\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_long_table_is_read_in_pieces_to_the_same_numbers(header, end):
+    rows = 30_000
+    count, height = np.arange(rows), np.arange(rows) / 8
+    first, second = (count, height) if header.startswith("count") else (height, count)
+    lines = [f"{one!s},{other!s}" for one, other in zip(first.tolist(), second.tolist(), strict=True)]
+    body = header.strip() + (end if header else "") + end.join(lines)
+    assert len(body) > invocations._LONG
+    response = _ask("columns", body.encode(), "text/csv")
+    assert response.status == 200
+    assert json.loads(response.body)["predictions"] == (count + height).tolist()
+    for wrong, said in ((body + end + "1,2,3", "3 values"), (body + end + "x,y", ""), (body + end + '"', "")):
+        refused = _ask("columns", wrong.encode(), "text/csv")
+        assert refused.status == 400 and said in json.loads(refused.body)["message"]

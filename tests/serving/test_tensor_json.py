@@ -113,3 +113,23 @@ def test_a_number_without_a_fraction_is_an_integer_however_it_is_written():
     for data in (b"[1.0, 2e3, -0]", b"[[1], [2000.0], [0]]"):
         found = tensor_json.array_of(data, "INT16", [3, 1])
         assert found.dtype == np.int16 and found.ravel().tolist() == [1, 2000, 0]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "text"), [("FP32", "0.125"), ("INT64", "-12"), ("BOOL", "true"), ("FP64", '"NaN"')]
+)
+@pytest.mark.parametrize("between", [",", " , "])
+def test_a_long_list_is_read_in_pieces_to_the_same_numbers(datatype, text, between):
+    count = 100_001
+    long = f"[{between.join([text] * count)}]".encode()
+    assert len(long) > tensor_json._LONG
+    found = tensor_json.array_of(long, datatype, [count, 1])
+    short = tensor_json.array_of(f"[{text}]".encode(), datatype, [1])
+    assert found.shape == (count, 1) and found.dtype == short.dtype
+    np.testing.assert_array_equal(found[:, 0], np.repeat(short, count))
+    for wrong, shape in (
+        (long[:-1] + b",]", [count]), (long[:-1] + b", ]", [count]), (long, [count + 1]), (long, [count - 1]),
+        (long[:-1] + b",[1]]", [count + 1]), (long[:-1], [count]), (long[:-1] + b",,1]", [count + 1]),
+    ):  # fmt: skip
+        with pytest.raises(Misuse):
+            tensor_json.array_of(wrong, datatype, shape)

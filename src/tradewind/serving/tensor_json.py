@@ -37,6 +37,8 @@ _FLAT: dict[str, msgspec.json.Decoder[Any]] = {
 }
 _DEEPEST = 32
 _BARE_WORDS = re.compile(rb'"(?:[^"\\]|\\.)*"|-?Infinity|NaN')
+_LONG, _PIECE = 1 << 18, 1 << 16
+"""Characters of a list that is read in pieces, and of one."""
 _AS_TEXT = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
@@ -54,6 +56,10 @@ def array_of(data: Raw | bytes, datatype: str, shape: Sequence[int]) -> NDArray[
     count = math.prod(shape)
     text = bytes(data)
     if not text.startswith(b"[[") and text.startswith(b"["):
+        if len(text) > _LONG and dtype.kind != "O":
+            pieced = _in_pieces(text, datatype, count)
+            if pieced is not None:
+                return _shaped(pieced, shape)
         try:
             values = _FLAT[datatype].decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -132,6 +138,33 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         return decoder.decode(quoted)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Misuse(f"the body is no JSON: {error}") from None
+
+
+def _in_pieces(text: bytes, datatype: str, count: int) -> NDArray[Any] | None:
+    """The `count` numbers of a long flat list; None where it is anything else, or of another length.
+
+    As Python's numbers they would take ten times the room, and other threads would have to wait for all.
+    """
+    end = text.rindex(b"]") if text.rstrip().endswith(b"]") else 0
+    if not 0 < count <= end:
+        return None
+    dtype = DTYPES[datatype]
+    found = np.empty(count, dtype)
+    at, filled = 1, 0
+    while True:
+        cut = text.find(b",", at + _PIECE, end)
+        cut = end if cut < 0 else cut
+        try:
+            values = _FLAT[datatype].decode(b"[" + text[at:cut] + b"]")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        if not values or filled + len(values) > count:
+            return None
+        found[filled : filled + len(values)] = _filled(values, dtype)
+        filled += len(values)
+        if cut == end:
+            return found if filled == count else None
+        at = cut + 1
 
 
 def _slowly(text: bytes, datatype: str, shape: Sequence[int]) -> NDArray[Any]:

@@ -23,11 +23,19 @@ from tradewind.serving.batching.interface import BatchingRule, Choice, Queue
 from tradewind.serving.batching.latency import ArrivalRate, LearnedLatency
 from tradewind.serving.calls import Refusal, RefusalKind
 from tradewind.serving.server.meters import ModelMeter
-from tradewind.serving.server.replicas.interface import ModelFailed, Replica, ReplicaLost, TookTooLong
+from tradewind.serving.server.replicas.interface import (
+    MachineLost,
+    ModelFailed,
+    Replica,
+    ReplicaLost,
+    TookTooLong,
+)
 from tradewind.serving.tensors import Tensors
 
 _TRIES = 2
 """Replicas that one request may be in the hands of when they die."""
+_MACHINES = 20
+"""Replicas whose machines may be taken away with one request in hand."""
 _LOOK = 0.05
 """Seconds between two looks at whether anybody still waits for a batch, when all shall end."""
 _SOONEST = 0.001
@@ -54,7 +62,9 @@ USUAL = Limits()
 class _Pending:
     """One request that waits, or is in hand."""
 
-    __slots__ = ("alone", "answer", "arrived", "bytes", "due", "hard", "inputs", "rows", "tries")
+    __slots__ = (
+        "again", "alone", "answer", "arrived", "bytes", "due", "hard", "inputs", "machines", "rows", "tries"
+    )  # fmt: skip
 
     def __init__(self, inputs: Tensors, rows: int, arrived: float, due: float, hard: bool) -> None:
         self.inputs, self.rows, self.arrived, self.due = inputs, rows, arrived, due
@@ -62,7 +72,10 @@ class _Pending:
         """Whether the caller said when; the objective of the endpoint did otherwise."""
         self.answer: asyncio.Future[Tensors] | None = None
         self.alone = False
-        self.tries = 0
+        """Whether it is run by itself, for it may have spoilt a batch."""
+        self.again = False
+        """Whether it was begun, and lost with a machine: it is run now, in time or not."""
+        self.tries = self.machines = 0
         self.bytes = sum(array.nbytes for array in inputs.values())
 
 
@@ -101,6 +114,8 @@ class Batcher:
         self._finished = self._last_rows = 0
         self._last_seconds = 0.0
         self._bytes = 0
+        self.retried = 0
+        """Requests that were lost with a replica and given to another."""
         self._alarm: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -118,6 +133,11 @@ class Batcher:
     def replicas(self) -> int:
         """Replicas that are up."""
         return len(self._idle) + len(self._running)
+
+    @property
+    def largest(self) -> int:
+        """Rows of a batch at most."""
+        return self._largest if self._batched else 1
 
     @property
     def learned(self) -> LearnedLatency:
@@ -145,14 +165,16 @@ class Batcher:
                     await asyncio.wait([task], timeout=_LOOK)
                 self._leaving.discard(id(replica))
 
-    async def answer(self, inputs: Tensors, rows: int, deadline: float | None) -> Tensors:
-        """The outputs for one request; raises Refusal.
+    async def answer(
+        self, inputs: Tensors, rows: int, deadline: float | None, within: float | None = None
+    ) -> Tensors:
+        """The outputs for one request, due `within` seconds in place of the objective; raises Refusal.
 
         Where nothing waits and the replica runs batches in this very thread, it is run without a detour.
         """
         now = clock.now()
         self._meter.began()
-        pending = self._pending(inputs, rows, now, deadline)
+        pending = self._pending(inputs, rows, now, deadline, within)
         self._rate = self._rate.arrived(now, rows)
         try:
             if self._quick(rows):
@@ -178,11 +200,14 @@ class Batcher:
             and self._learned.latency.of(rows) <= _BRIEF
         )
 
-    def _pending(self, inputs: Tensors, rows: int, now: float, deadline: float | None) -> _Pending:
+    def _pending(
+        self, inputs: Tensors, rows: int, now: float, deadline: float | None, within: float | None
+    ) -> _Pending:
         due = math.inf
-        if self._objective is not None:
+        wanted = self._objective if within is None else within
+        if wanted is not None:
             # A model slower than its objective still answers who asks alone.
-            due = now + max(self._objective, 2.0 * self._learned.latency.of(rows))
+            due = now + max(wanted, 2.0 * self._learned.latency.of(rows))
         if deadline is not None and deadline <= due:
             if deadline <= now:
                 raise Refusal(RefusalKind.DEADLINE_PASSED, "the deadline had passed when the request came")
@@ -232,7 +257,7 @@ class Batcher:
     def _drained_in(self) -> float:
         """Seconds until what waits now will have been run."""
         rows = sum(each.rows for each in self._waiting)
-        batch = min(max(rows, 1), self._largest if self._batched else 1)
+        batch = min(max(rows, 1), self.largest)
         return max(_SOONEST, self._learned.latency.of(batch) * rows / batch / max(1, self.replicas))
 
     def _put(self, pending: _Pending, first: bool = False) -> None:
@@ -257,7 +282,7 @@ class Batcher:
             sizes=[each.rows for each in waiting],
             idle=len(self._idle),
             running=len(self._running),
-            largest=self._largest if self._batched else 1,
+            largest=self.largest,
             latency=self._learned.latency,
             rate=self._rate.of(now),
             finished=self._finished,
@@ -277,8 +302,8 @@ class Batcher:
         while self._waiting and self._idle:
             now = clock.now()
             head = self._waiting[0]
-            if head.alone:
-                self._start(self._cut(1))
+            if head.alone or head.again:
+                self._start(self._cut(1 if head.alone else self._begun()))
                 continue
             choice = self._decided(self._queue(now, self._waiting))
             for _ in range(choice.drop):
@@ -290,6 +315,16 @@ class Batcher:
                     loop = asyncio.get_running_loop()
                     self._alarm = loop.call_later(max(_SOONEST / 10, choice.wake_at - now), self._turn)
                 return
+
+    def _begun(self) -> int:
+        """How many at the head were begun before and go into one batch."""
+        count = rows = 0
+        for each in self._waiting:
+            rows += each.rows
+            if not each.again or each.alone or (count and rows > self.largest):
+                break
+            count += 1
+        return count
 
     def _pop(self) -> _Pending:
         pending = self._waiting.popleft() if isinstance(self._waiting, deque) else self._waiting.pop(0)
@@ -304,7 +339,7 @@ class Batcher:
         else:
             refusal = Refusal(
                 RefusalKind.OVERLOADED,
-                f"it could not be answered within {self._objective:g} s",
+                f"it could not be answered within {pending.due - pending.arrived:.3g} s",
                 retry_after=self._drained_in(),
             )
         pending.answer.set_exception(refusal)
@@ -381,20 +416,24 @@ class Batcher:
         self._put_back(batch)
 
     def _run_again(self, batch: list[_Pending], problem: ReplicaLost) -> None:
+        blameless = isinstance(problem, MachineLost)
         again = []
         for each in batch:
-            each.tries += 1
+            each.machines += blameless
+            each.tries += not blameless
             if len(batch) == 1 and isinstance(problem, TookTooLong):
                 _refuse(each, Refusal(RefusalKind.FAILED, f"the model did not come to an end: {problem}"))
-            elif each.tries < _TRIES:
+            elif each.tries < _TRIES and each.machines < _MACHINES:
                 again.append(each)
             else:
                 _refuse(each, Refusal(RefusalKind.FAILED, f"the model died on it twice: {problem}"))
-        self._put_back(again)
+        self.retried += len(again)
+        self._put_back(again, alone=not blameless)
 
-    def _put_back(self, batch: list[_Pending]) -> None:
+    def _put_back(self, batch: list[_Pending], alone: bool = True) -> None:
         for each in reversed(batch):
-            each.alone = True
+            each.alone = each.alone or alone
+            each.again = True
             self._put(each, first=True)
 
     async def close(self) -> None:

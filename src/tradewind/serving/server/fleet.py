@@ -12,8 +12,8 @@ from tradewind.serving.server.batcher import Batcher
 from tradewind.serving.server.replicas.interface import Replica
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
-"""Seconds between a loss and its replacement: at first, and at most where losses follow on each other. A request
-that kills replicas must not keep the others waiting for long."""
+"""Seconds between a loss and its replacement: at first, and at most where losses follow on each other. A
+request that kills replicas must not keep the others waiting for long."""
 _LONGEST_RETRY = 30.0
 """Seconds at most between two tries to start one that cannot be started."""
 _QUIET = 60.0

@@ -15,6 +15,7 @@ from tradewind import clock
 from tradewind.serving.calls import Refusal, RefusalKind
 from tradewind.serving.server.http.compression import unpacked
 from tradewind.serving.server.http.household import Household
+from tradewind.serving.server.http.large_bodies import is_large
 from tradewind.serving.server.http.limits import Limits
 from tradewind.serving.server.http.messages import Request, Response
 from tradewind.serving.server.http.responses import CLOSE, coding_for, compressed, is_small, rendered
@@ -74,12 +75,14 @@ class Answers:
 
     def clear(self) -> None:
         """Forget the requests that wait."""
+        for request, *_ in self._waiting:
+            self._house.held -= request.held
         self._waiting.clear()
 
     def cancel(self) -> None:
         """The client is gone: cancel what is being done for it."""
         self._lost = True
-        self._waiting.clear()
+        self.clear()
         if self._task is not None:
             self._house.ending.add(self._task)
             self._task.add_done_callback(self._house.ending.discard)
@@ -102,6 +105,8 @@ class Answers:
                 self._answer(request, house.refused(gone, request), line)
             elif "content-encoding" in request.headers and len(request.body) > _UNPACKED_HERE:
                 self._go_on(request, line, self._unpack(request, route))
+            elif house.large is not None and is_large(request) and house.large.takes(route):
+                self._go_on(request, line, house.large.answer(route, request))
             elif route.task:
                 self._go_on(request, line, _called(route, request))
             else:
@@ -115,6 +120,9 @@ class Answers:
         try:
             if "content-encoding" in request.headers:
                 _unpack_into(request, unpacked(request.body, *_packing(request, house.limits)))
+                if house.large is not None and is_large(request) and house.large.takes(route):
+                    self._go_on(request, line, house.large.answer(route, request))
+                    return
             work = route.handler(request)
             if type(work) is not types.CoroutineType:
                 work = _awaited(work)
@@ -148,7 +156,7 @@ class Answers:
         house.now = clock.now()
         self._task = None
         if response is None:
-            house.in_flight -= 1
+            self._over(request)
             return
         self._answer(request, response, line)
         self.run()
@@ -157,13 +165,16 @@ class Answers:
         packing = _packing(request, self._house.limits)
         body = await self._house.loop.run_in_executor(None, unpacked, request.body, *packing)
         _unpack_into(request, body)
+        large = self._house.large
+        if large is not None and is_large(request) and large.takes(route):
+            return await large.answer(route, request)
         return await route.handler(request)
 
     def _answer(self, request: Request, response: Response, line: bytes) -> None:
         """Send a response, compressed where that was asked for."""
         house = self._house
         if self._lost:
-            house.in_flight -= 1
+            self._over(request)
             return
         accept = request.headers.get("accept-encoding")
         bodiless = request.method == "HEAD"
@@ -185,10 +196,15 @@ class Answers:
             self._transport.write(pieces[0])
         else:
             self._transport.writelines(pieces)
-        house.in_flight -= 1
+        self._over(request)
         house.answered[response.status] = house.answered.get(response.status, 0) + 1
         if line is CLOSE:
             self._line.hang_up()
+
+    def _over(self, request: Request) -> None:
+        self._house.in_flight -= 1
+        self._house.held -= request.held
+        request.held = 0
 
     async def _compress(self, response: Response, coding: str) -> Response:
         return await self._house.loop.run_in_executor(None, compressed, response, coding)

@@ -30,7 +30,8 @@ _TURNED_AWAY = 256
 _LAST_LOOK = 0.05
 """Seconds for which an idle connection stays open in which something was seen on its way."""
 _READ_ANYWAY = 64 * 1024
-"""Bytes of body that are read although its request is refused, to keep the connection."""
+"""Bytes of body that are read although its request is refused, to keep the connection, or although others
+send too much."""
 _SWALLOWED = 64 * 1024 * 1024
 """Bytes that are read to no end after the last answer, before the connection is cut."""
 _ONCE = frozenset(("host", "content-type", "content-encoding", "authorization", "expect"))
@@ -62,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._target, self._headers, self._count = b"", cast(dict[str, str], {}), 0
         self._moved, self._unframed, self._swallowed = False, 0, 0
         self._body: bytes | bytearray = b""
+        self._held = 0
         self._request: Request | None = None
         self._route: Route | None = None
         self._refused: Refusal | None = None
@@ -95,6 +97,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client, and cancel what is being done for it."""
         self._phase = _DEAF
+        self._let_go()
         self._house.clients.discard(self)
         self._answers.cancel()
 
@@ -262,6 +265,11 @@ class Connection(asyncio.Protocol):
             raise Unanswerable(413, f"the body is over the limit of {limit} bytes")
         if self._refused is not None:
             return
+        house = self._house
+        self._held += len(part)
+        house.held += len(part)
+        if house.held > house.limits.bodies_bytes and self._held > _READ_ANYWAY:
+            raise Unanswerable(503, "too much is being sent at this moment", house.retry_after())
         if not self._body:
             self._body = part
         elif isinstance(self._body, bytearray):
@@ -276,6 +284,7 @@ class Connection(asyncio.Protocol):
         request, house = self._request, self._house
         assert request is not None
         request.body = bytes(self._body)
+        request.held, self._held = self._held, 0
         request.arrived = house.now
         self._body = b""
         self._request = None
@@ -317,10 +326,16 @@ class Connection(asyncio.Protocol):
         request.path = request.path or _path_of(self._target.decode("latin-1"))
         self._phase = _DEAF
         self._swallowed = max(self._swallowed, 1)
-        self._body = b""
+        self._let_go()
         self.read_by = math.inf
         self._answers.add(request, None, refused, CLOSE)
         self._answers.run()
+
+    def _let_go(self) -> None:
+        """Forget what came of a body that will never be whole."""
+        self._body = b""
+        self._house.held -= self._held
+        self._held = 0
 
     @property
     def between(self) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from tradewind import clock
 from tradewind.serving.calls import Refusal
+from tradewind.serving.server.http.large_bodies import LargeBodies
 from tradewind.serving.server.http.limits import Limits
 from tradewind.serving.server.http.messages import Request, Response
 from tradewind.serving.server.http.routes import Routes
@@ -67,6 +68,10 @@ class Household:
         """Handlers whose client is gone, on their way out."""
         self.most_clients = limits.connections
         self.in_flight = 0
+        self.held = 0
+        """Bytes of the bodies that came and are not answered yet."""
+        self.large: LargeBodies | None = None
+        """Who answers requests with large bodies; None where they are answered as the others."""
         self.answered: dict[int, int] = {}
         """Answers given, by status."""
         self.draining = False

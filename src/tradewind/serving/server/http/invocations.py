@@ -22,6 +22,7 @@ import csv
 import io
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -91,12 +92,21 @@ class _Maybe(Struct):
 
 _BODY = json.Decoder(_Body)
 _TENSORS = json.Decoder(list[_Maybe])
+_NO_DEMANDS: Mapping[str, Any] = {}
 
 
 async def invoke(
-    engine: Engine, request: Request, model: str, *, variant: str = "", id: str = ""
+    engine: Engine,
+    request: Request,
+    model: str,
+    *,
+    variant: str = "",
+    id: str = "",
+    demands: Mapping[str, Any] = _NO_DEMANDS,
 ) -> tuple[Answer, Response]:
     """The model's answer to a request's body, and the response with it.
+
+    `demands` are parameters that came beside the body; those in it go before them.
 
     Raises Refusal; Unanswerable with 415 and 406 for types that are not known.
     """
@@ -113,7 +123,7 @@ async def invoke(
         known = ", ".join([*dict.fromkeys(_TYPES.values())])
         raise Unanswerable(415, f"bodies of type {type_} are not read; send {known}", (("Accept", known),))
     if bodies.LENGTH_HEADER.lower() in request.headers:
-        return await _open_inference(engine, request, model, variant, id)
+        return await _open_inference(engine, request, model, variant, id, demands)
     wanted = _accepted(request.headers.get("accept", ""))
     try:
         bare = False
@@ -132,11 +142,13 @@ async def invoke(
         else:
             body: _Body = tensor_json.decode(request.body, _BODY)
             if _is_open_inference(body):
-                return await _open_inference(engine, request, model, variant, id)
+                return await _open_inference(engine, request, model, variant, id, demands)
             inputs = _from_object(body, signature)
             parameters = body.params or {}
     except Misuse as error:
         raise Refusal(RefusalKind.MALFORMED, str(error)) from None
+    if demands:
+        parameters = {**demands, **parameters}
     call = Call(model, inputs, id=id, deadline=deadline_of(request), variant=variant, parameters=parameters)
     answer = await engine.infer(call)
     try:
@@ -146,13 +158,17 @@ async def invoke(
 
 
 _RAW = json.Decoder(Raw)
+_LONG, _PIECE = 1 << 18, 1 << 16
+"""Characters of a table that is read in pieces, and of one."""
 
 
 async def _open_inference(
-    engine: Engine, request: Request, model: str, variant: str, id: str
+    engine: Engine, request: Request, model: str, variant: str, id: str, demands: Mapping[str, Any]
 ) -> tuple[Answer, Response]:
     call, wanted = bodies.call_of(request, model)
     call.variant = variant
+    if demands:
+        call.parameters = {**demands, **call.parameters}
     call.id = call.id or id
     answer = await engine.infer(call)
     return answer, bodies.response_of(answer, wanted)
@@ -189,17 +205,48 @@ def _from_csv(body: bytes, options: dict[str, str], signature: Signature) -> Ten
         raise Misuse("is not in UTF-8", source="the body of CSV")
     try:
         text = body.decode("utf-8-sig")
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except UnicodeDecodeError:
         raise Misuse("is not in UTF-8", source="the body of CSV") from None
+    said = options.get("header", "").lower()
+    if len(text) > _LONG and signature.batched and '"' not in text:
+        pieced = _from_long_csv(text, said, signature)
+        if pieced is not None:
+            return pieced
+    try:
+        rows = _rows(text)
     except csv.Error as error:
         raise Misuse(str(error), source="the body of CSV") from None
     if not rows:
         raise Misuse("has no rows", source="the body of CSV")
-    said = options.get("header", "").lower()
     if said == "present" or (said != "absent" and _is_header(rows[0], signature)):
         return records.inputs_of_text([name.strip() for name in rows[0]], rows[1:], signature)
     return records.inputs_of_text(None, rows, signature)
+
+
+def _rows(text: str) -> list[list[str]]:
+    return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+
+
+def _from_long_csv(text: str, header: str, signature: Signature) -> Tensors | None:
+    """A long table without quotation marks, piece by piece: millions of texts at once would stop all threads
+    for seconds. None where it cannot be read so, and is to be read, or refused, as a whole."""
+    names: list[str] | None = None
+    parts: list[Tensors] = []
+    at, first = 0, True
+    try:
+        while at < len(text):
+            cut = text.find("\n", at + _PIECE) + 1 or len(text)
+            rows = _rows(text[at:cut])
+            at = cut
+            if rows and first:
+                first = False
+                if header == "present" or (header != "absent" and _is_header(rows[0], signature)):
+                    names = [name.strip() for name in rows.pop(0)]
+            if rows:
+                parts.append(records.inputs_of_text(names, rows, signature))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else None
+    except (csv.Error, Misuse, ValueError):
+        return None
 
 
 def _is_header(cells: list[str], signature: Signature) -> bool:

@@ -19,6 +19,9 @@ class Limits(Struct, frozen=True):
     """Headers, and again trailers, beyond which the answer is 431."""
     body_bytes: int = 64 * 1024 * 1024
     """Body as it comes: 413 at its Content-Length, or as soon as its chunks exceed it."""
+    bodies_bytes: int = 512 * 1024 * 1024
+    """Bodies of all requests together that are being sent, wait or are in hand. 503 for what exceeds it and
+    is not small: whoever holds the room with bodies that do not end keeps out their like only."""
     unpacked_bytes: int = 256 * 1024 * 1024
     """Body after decompression; 413."""
     header_seconds: float = 10.0

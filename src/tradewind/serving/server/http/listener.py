@@ -14,6 +14,7 @@ import os
 import resource
 import socket
 import stat
+from collections.abc import Callable
 from email.utils import formatdate
 from ssl import SSLContext
 from typing import Any
@@ -23,6 +24,7 @@ from tradewind.errors import Misuse
 from tradewind.serving.server.http.authentication import check_exposure
 from tradewind.serving.server.http.connection import Connection, parser_module
 from tradewind.serving.server.http.household import Household, OnError, log_error
+from tradewind.serving.server.http.large_bodies import LargeBodies
 from tradewind.serving.server.http.limits import Limits
 from tradewind.serving.server.http.routes import Routes
 
@@ -37,7 +39,9 @@ class HttpServer:
     """Serves routes over HTTP/1.1, on one event loop that `tradewind.clock` runs.
 
     `token`, if given, is asked for on every path but `open_paths` (decoded, exact: the health checks).
+    `guarded` says that others keep strangers away, as a container's platform does: no token is wanted then.
     `on_error` is told of every exception that a handler ought not to have raised; by default it is logged.
+    `large` makes, when the server starts, what answers requests with large bodies beside the event loop.
     Misuse: a server that other machines can reach without a token, at `start`.
     """
 
@@ -48,12 +52,15 @@ class HttpServer:
         *,
         token: str | None = None,
         open_paths: frozenset[str] = frozenset(),
+        guarded: bool = False,
         tls: SSLContext | None = None,
         on_error: OnError = log_error,
+        large: Callable[[], LargeBodies] | None = None,
     ) -> None:
+        self._guarded = guarded
         self._routes, self._limits = routes, limits or Limits()
         self._token, self._open_paths, self._on_error = token, open_paths, on_error
-        self._tls = tls
+        self._tls, self._large = tls, large
         self._house: Household | None = None
         self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -87,7 +94,8 @@ class HttpServer:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen on an address; port 0 takes a free one. Misuse where it is taken, or open with no token."""
-        check_exposure(host, self._token)
+        if not self._guarded:
+            check_exposure(host, self._token)
         try:
             found = await asyncio.get_running_loop().getaddrinfo(
                 host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -119,7 +127,8 @@ class HttpServer:
             raise Misuse("is started already", field="HttpServer", fix="Make another one.")
         if listening.family != socket.AF_UNIX:
             host, self._port = listening.getsockname()[:2]
-            check_exposure(host, self._token)
+            if not self._guarded:
+                check_exposure(host, self._token)
         listening.setblocking(False)
         house = self._house = Household(
             self._routes,
@@ -129,6 +138,7 @@ class HttpServer:
             open_paths=self._open_paths,
             on_error=self._on_error,
         )
+        house.large = self._large() if self._large else None
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files != resource.RLIM_INFINITY:
             house.most_clients = min(self._limits.connections, max(files - _FILES_ELSE, files // 2))

@@ -24,6 +24,8 @@ class Request(Struct):
     """The moment at which its last byte came (`clock.now()`)."""
     variables: dict[str, str] = {}
     """What stood in the path for the route's {names}."""
+    held: int = 0
+    """Bytes of body as they came, which the server counts until it has answered."""
 
 
 class Response(Struct):

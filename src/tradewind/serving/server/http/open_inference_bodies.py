@@ -122,6 +122,8 @@ def response_of(answer: Answer, wanted: Wanted, headers: tuple[tuple[str, str], 
     said: dict[str, Any] = {"model_name": answer.model, "model_version": answer.version, "outputs": outputs}
     if answer.id:
         said["id"] = answer.id
+    if answer.variant:
+        said["parameters"] = {"variant": answer.variant}
     header = tensor_json.encode(said)
     if not pieces:
         return Response(200, header, "application/json", headers)

@@ -22,6 +22,7 @@ from tradewind.serving.server.http import aws_event_stream
 from tradewind.serving.server.http.invocations import invoke
 from tradewind.serving.server.http.messages import Request, Response
 from tradewind.serving.server.http.routes import Routes, Unanswerable
+from tradewind.serving.variants.demands import attributes_of
 
 _PREFIX = "x-amzn-sagemaker-"
 _REFUSED = {
@@ -109,6 +110,7 @@ class _Wire:
                 model,
                 variant=headers.get(f"{_PREFIX}target-variant", ""),
                 id=headers.get(f"{_PREFIX}inference-id", ""),
+                demands=attributes_of(headers.get(f"{_PREFIX}custom-attributes", "")),
             )
         except Refusal as refusal:
             return _refused(refusal)
