@@ -58,6 +58,8 @@ _HOMES = {
     "GridSearch": "tradewind.session.grid.search",
     "watch": "tradewind.console.server",
     "serve": "tradewind.session.serve",
+    "serve_rented": "tradewind.session.rented_serving",
+    "Renting": "tradewind.session.rented_serving",
     "export": "tradewind.session.models",
 }
 

@@ -147,7 +147,7 @@ def serve(main: Coroutine[Any, Any, T]) -> T:
 
 def _quickest_loop() -> asyncio.AbstractEventLoop:
     try:
-        import uvloop
+        import uvloop  # noqa: PLC0415 -- an extra
     except ImportError:
         return _ScaledLoop(None, 1.0)
 

@@ -47,13 +47,16 @@ def test_help_lists_every_verb_and_is_done(capsys):
 @pytest.mark.parametrize("name", list(VERBS))
 def test_every_verb_has_help_with_an_example_and_the_options_of_all(name):
     command = import_module(f"tradewind.cli.{name}").command
-    told = CliRunner().invoke(command, ["--help"], prog_name=f"tradewind {name}").output
-    assert f"Example: tradewind {name}" in told
-    assert "--json" in told and "--debug" in told
     assert (command.help or "").strip().splitlines()[0].strip() == VERBS[name]
-    for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            assert parameter.help, f"{name} {parameter.opts[0]} says nothing"
+    under = command.commands.items() if isinstance(command, click.Group) else ()
+    for words, each in ((name, command), *((f"{name} {verb}", each) for verb, each in under)):
+        told = CliRunner().invoke(each, ["--help"], prog_name=f"tradewind {words}").output
+        assert f"Example: tradewind {words}" in told
+        if not isinstance(each, click.Group):
+            assert "--json" in told and "--debug" in told
+        for parameter in each.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{words} {parameter.opts[0]} says nothing"
 
 
 def test_no_arguments_show_the_help(capsys):

@@ -1,4 +1,4 @@
-"""What docs/serving.md shows is what there is: its class answers, its file is read, its tables name everything."""
+"""What docs/serving.md shows is what there is: its class answers, its file is read, its tables are whole."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def test_the_settings_are_read() -> None:
 
 def test_every_rule_and_option_is_there() -> None:
     table = PAGE[PAGE.index("| `--batching`") : PAGE.index("With `--slo")]
-    named = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1] if row else "")}
+    cells = [row.split("|")[1] for row in table.splitlines() if row]
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     assert named == set(RULES)
     options = {option for each in command.params for option in each.opts}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) <= options

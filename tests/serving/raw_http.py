@@ -117,6 +117,7 @@ async def served(routes: Routes | None = None, limits: Limits | None = None, **s
         await leave()
         await server.close()
     assert server.in_flight == 0
+    assert server._house is None or server._house.held == 0
     assert server.connections == 0
 
 

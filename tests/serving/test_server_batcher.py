@@ -13,7 +13,7 @@ from tradewind.serving.batching.interface import WAIT, Choice
 from tradewind.serving.calls import Refusal, RefusalKind
 from tradewind.serving.server.batcher import USUAL, Batcher, Limits
 from tradewind.serving.server.meters import ModelMeter
-from tradewind.serving.server.replicas.interface import ModelFailed, ReplicaLost
+from tradewind.serving.server.replicas.interface import MachineLost, ModelFailed, ReplicaLost
 
 
 class AsMany:
@@ -291,5 +291,44 @@ def test_closing_answers_what_waits_and_refuses_what_comes() -> None:
         await empty.close()
         with pytest.raises(Refusal, match="unloaded"):
             await waiting
+
+    clock.run(main())
+
+
+class Taken(Twice):
+    """Its machine is taken away with the first batch."""
+
+    async def run(self, inputs):
+        await asyncio.sleep(0.001)
+        raise MachineLost("taken back")
+
+
+def test_a_batch_whose_machine_was_taken_away_is_run_elsewhere_whole_and_as_often_as_that_happens() -> None:
+    async def main():
+        good, lost = Twice(), []
+        batcher, _ = batcher_of(rule=AsMany(3, window=0.05), objective=0.02, lost=lost.append)
+        asked = [asyncio.ensure_future(ask(batcher, n)) for n in range(3)]
+        for _ in range(5):
+            taken = Taken()
+            batcher.join(taken)
+            while taken not in lost:
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.03)  # too late by now, and answered all the same, for it was begun
+        batcher.join(good)
+        assert await asyncio.gather(*asked) == [[0], [2], [4]]
+        assert good.batches == [3] and batcher.retried == 15
+
+    clock.run(main())
+
+
+def test_it_ends_some_time() -> None:
+    async def main():
+        batcher, _ = batcher_of(rule=AsMany(1))
+        asked = asyncio.ensure_future(ask(batcher, 1))
+        for _ in range(20):
+            batcher.join(Taken())
+            await asyncio.sleep(0.005)
+        with pytest.raises(Refusal, match="taken back"):
+            await asked
 
     clock.run(main())

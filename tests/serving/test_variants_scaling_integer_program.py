@@ -141,3 +141,31 @@ def test_it_is_never_worse_than_the_heuristic_nor_than_any_other_fleet(drawn):
             if sum(counts) <= most
         ]
         assert best == pytest.approx(min(others), rel=1e-4, abs=1e-4)
+
+
+def test_one_that_has_become_too_slow_for_a_query_does_nothing_of_it():
+    query = Query(0.050, task="t", accuracy=0.7)  # a row alone takes 10 ms
+    # Twice as slow: 20 ms for one row, twice in 50 ms; for two rows 30 ms, which go into it once only.
+    assert theta(query, standing(CHEAP, 1, slowdown=2.0)) == pytest.approx(100 / 2)
+    # 4.4 times: 44 ms are within nine tenths of 50; 4.6 times: they are not.
+    assert theta(query, standing(CHEAP, 1, slowdown=4.4)) == pytest.approx(0.5 * 100 / 4.4)
+    assert theta(query, standing(CHEAP, 1, slowdown=4.6)) == 0.0
+    assert theta(query, standing(CHEAP, 1, slowdown=4.6), slowed=False) == pytest.approx(160 / 4.6)
+    # A little slower is noise: what its batches take is all that changes.
+    assert theta(query, standing(CHEAP, 1, slowdown=1.2)) == pytest.approx(160 / 1.2)
+
+
+def test_the_plan_moves_off_one_that_is_too_slow_and_keeps_it_where_there_is_no_other():
+    query = Query(0.050, task="t", accuracy=0.7)
+    classes = (Class("c", query, 10.0),)
+    slow = standing(CHEAP, 1, slowdown=6.0)
+    plan, _ = RULE.scale(fleet(slow, standing(EXACT), classes=classes), None)
+    assert plan.replicas == {"cheap": 0, "exact": 1}
+    plan, _ = RULE.scale(fleet(slow, classes=classes), None)
+    assert plan.replicas == {"cheap": 1}
+
+
+def test_a_variant_does_nothing_of_another_tasks_queries():
+    assert theta(Query(0.2, task="u"), standing(CHEAP)) == 0.0
+    assert theta(Query(0.2, architecture="exact"), standing(CHEAP)) == 0.0
+    assert theta(Query(0.2, variant="cheap"), standing(CHEAP)) > 0.0

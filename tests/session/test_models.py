@@ -22,7 +22,6 @@ from tradewind.data import durable_files
 from tradewind.data.model_files import arrays_digest, write_model_file
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse
-from tradewind.session import models, stretch
 from tradewind.session.model_cards import CARD, PAGE, read_card, write_card
 from tradewind.session.models import export, load
 from tradewind.session.stretch import Trained
@@ -206,10 +205,6 @@ def card(folder: Path) -> dict[str, object]:
 class Unspeakable(LinearModel):
     def graph(self):
         raise Misuse("no operator does this", field="graph", fix="Use model.safetensors.")
-
-
-def test_the_names_are_those_of_runs() -> None:
-    assert (models.MODEL, models.SPEC) == (stretch.MODEL, stretch.SPEC)
 
 
 def test_what_cannot_be_written_leaves_nothing(run, tmp_path) -> None:

@@ -10,7 +10,7 @@ from tradewind.cli import terminal
 from tradewind.cli.report import find_run
 from tradewind.errors import Misuse
 from tradewind.session.model_cards import filled, page_of, read_card, write_card
-from tradewind.session.models import model_folder
+from tradewind.session.model_folders import model_folder
 
 
 @terminal.verb("tradewind card latest --set licence=Apache-2.0")

@@ -9,7 +9,8 @@ import click
 from tradewind.cli import terminal
 from tradewind.cli.report import find_run
 from tradewind.errors import Misuse
-from tradewind.session.models import STEPS, export, model_folder
+from tradewind.session.model_folders import model_folder
+from tradewind.session.models import STEPS, export
 
 
 @terminal.verb("tradewind export latest --onnx model.onnx")

@@ -25,6 +25,8 @@ VERBS = {
     "train": "Train what a spec says, through whatever the market does.",
     "tune": "Search for the best setting of what a spec learns.",
     "serve": "Answer requests with a run's model, a model file, a folder of models or a class of yours.",
+    "variants": "Register the models that answer one task, each measured: how accurate, how quick, how dear.",
+    "endpoint": "Make, change, list and delete the endpoints of a running server.",
     "console": "Show a study live in a browser, and kill trials there.",
     "resume": "Go on with a run that was paused or cut off.",
     "runs": "The runs so far: how they stand and what they cost.",

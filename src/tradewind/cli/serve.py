@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -17,6 +18,8 @@ from tradewind.serving.server.engine import AUTO, PATIENCE, PROCESS, SERVER, Opt
 from tradewind.serving.server.front import Address
 from tradewind.session.serve import GRACE, Listening, serve
 
+_VARIANTS = "tradewind.session.serve_variants"
+"""Imported where variants are served alone: with it come a database and a solver."""
 _CONTAINER = Path("/opt/ml/model")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?", re.IGNORECASE)
 _UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
@@ -24,6 +27,10 @@ _UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40
 
 @terminal.verb('tradewind serve runs/latest --slo "p99<50ms"')
 @click.argument("path", required=False)
+@click.option("--variants", default="", help="A store of variants: its tasks are served, in place of PATH.")
+@click.option("--selection", default="cheapest_in_time", show_default=True, help="Of variants; or infaas.")
+@click.option("--scaling", default="integer_program", show_default=True, help="Of variants; or infaas.")
+@click.option("--cold", is_flag=True, help="No variant is kept open where nobody asks.")
 @click.option("--name", default="", help="Of a single model; that of its file or folder if not given.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Beyond loopback it wants a token.")
 @click.option(
@@ -45,7 +52,7 @@ _UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40
 @click.option("--slo", help='What is promised, such as "p99<50ms": batches are cut and calls shed for it.')
 @click.option("--batching", default="slack", show_default=True, help="The rule that cuts batches.")
 @click.option("--max-batch", type=click.IntRange(0), help="Rows of a batch at most; 0 never batches.")
-@click.option("--replicas", type=click.IntRange(1), help="Processes that run each model.")
+@click.option("--replicas", type=click.IntRange(1), help="Processes that run each model; or all variants.")
 @click.option(
     "--isolation",
     type=click.Choice([AUTO, SERVER, PROCESS]),
@@ -60,10 +67,15 @@ _UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40
 )
 @click.option("--trust", multiple=True, help="A class that settings may name, module:Class; code is run.")
 @click.option("--trust-type", multiple=True, help="A type that a skops file may hold.")
+@click.option("--endpoints", default="", help="A folder: endpoints can be made while it runs, and are kept.")
 @click.option("--grace", type=click.FloatRange(0), default=GRACE, show_default=True, help="Seconds to drain.")
 def command(
     *,
     path: str | None,
+    variants: str,
+    selection: str,
+    scaling: str,
+    cold: bool,
     name: str,
     host: str,
     port: int,
@@ -83,6 +95,7 @@ def command(
     patience: float | None,
     trust: tuple[str, ...],
     trust_type: tuple[str, ...],
+    endpoints: str,
     grace: float,
     as_json: bool,
 ) -> int:
@@ -90,10 +103,15 @@ def command(
 
     PATH is a run's folder, a model (ONNX, skops, .pt2, our own layout), a folder of models as Triton lays
     them out, or module:Class; without it, what SageMaker put in /opt/ml/model. Speaks the Open Inference
-    Protocol (HTTP and gRPC), KServe v1, SageMaker's and MLflow's calls; the page is at /docs. Ctrl-C or
-    SIGTERM ends it once what is in flight is answered.
+    Protocol (HTTP and gRPC), KServe v1, SageMaker's and MLflow's calls; the page is at /docs. With
+    --endpoints a folder keeps endpoints, see `tradewind endpoint`. Ctrl-C or SIGTERM ends it once what is in
+    flight is answered.
     """
-    if path is None:
+    if variants and path is not None:
+        raise Misuse("a path and a store of variants are given", field="path", fix="Give one of them.")
+    if variants and endpoints:
+        raise Misuse("goes with no store of variants", field="endpoints", fix="Start another server for it.")
+    if path is None and not variants and not endpoints:
         if not _CONTAINER.is_dir():
             raise Misuse("no model is named", field="path", fix="Name a run, a model or a folder of them.")
         path = str(_CONTAINER)
@@ -120,7 +138,7 @@ def command(
             terminal.show(listening)
         else:
             models = ", ".join(listening.models)
-            click.echo(f"serving {models} at {listening.http} (page: {listening.http}/docs)")
+            click.echo(f"serving {models or 'nothing yet'} at {listening.http} (page: {listening.http}/docs)")
             if listening.grpc:
                 click.echo(f"gRPC at {listening.grpc}")
             click.echo(f"ready after {listening.seconds:.2f} s; Ctrl-C ends")
@@ -129,9 +147,25 @@ def command(
     def said(text: str) -> None:
         click.echo(msgspec.json.encode({"said": text}).decode() if as_json else text, err=True)
 
+    if variants:
+        over = import_module(_VARIANTS)
+        whole = over.serve_variants(
+            variants,
+            routing=over.Routing(selection=selection, scaling=scaling, replicas=replicas, warm=not cold),
+            address=address,
+            options=options,
+            trust=Trust(code=trust, types=trust_type),
+            certificate=certificate,
+            key=key,
+            grace=grace,
+            ready=ready,
+            said=said,
+        )
+        return 0 if whole else 1
     whole = serve(
         path,
         name=name,
+        endpoints=endpoints,
         address=address,
         options=options,
         trust=Trust(code=trust, types=trust_type),

@@ -33,6 +33,8 @@ class Call(Struct):
     """The weighted variant asked for by name; empty to have one drawn."""
     parameters: dict[str, Any] = {}
     """The caller's parameters, given to models that read them."""
+    within: float | None = None
+    """Seconds in which an answer is wanted, in place of the model's objective; None for that."""
 
 
 class Answer(Struct):

@@ -21,9 +21,8 @@ from tradewind.data.onnx_files import write_onnx
 from tradewind.data.preparation import Preparation
 from tradewind.errors import Misuse, suggestion
 from tradewind.session.model_cards import CARD, PAGE
+from tradewind.session.model_folders import MODEL, model_folder
 
-MODEL, SPEC = "model", "spec.json"
-"""A model's folder and a spec in a run's folder."""
 TENSORS, HEADER, STEPS = "model.safetensors", "model.json", "preparation"
 """In a model's folder its arrays, its header for people, and the folder of what rows go through before it."""
 FORMATS = ("onnx", "safetensors")
@@ -45,19 +44,6 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     arrays, header = read_model_file(model_folder(path))
     return model_from(arrays, header, str(path))
-
-
-def model_folder(path: str | os.PathLike[str]) -> Path:
-    """Where the model is that `path` means: the folder `model` of a run's, or `path` itself."""
-    where = Path(path)
-    if not (where / SPEC).is_file():
-        return where
-    if not (where / MODEL).is_dir():
-        raise Misuse(
-            "this run has no model: it is not done, or was simulated", source=str(path),
-            fix="Finish it (tradewind resume), or train for real.",
-        )  # fmt: skip
-    return where / MODEL
 
 
 def export(

@@ -8,6 +8,7 @@ import os
 import re
 import ssl
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from tradewind import clock
 from tradewind.errors import Misuse
 from tradewind.serving.models.one_class import OneClass
 from tradewind.serving.models.repository import Repository, Trust
+from tradewind.serving.server.deployments import Deployments
 from tradewind.serving.server.engine import Library, ModelEngine, Options
 from tradewind.serving.server.front import Address, Front
 from tradewind.serving.server.grpc.server import tls_credentials
 from tradewind.serving.server.http.connection import parser_module
-from tradewind.session.models import model_folder
+from tradewind.serving.server.http.routes import Routes
+from tradewind.session.model_folders import model_folder
 
 _CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 GRACE = 30.0
@@ -42,12 +45,13 @@ class Listening(Struct, frozen=True):
 
 
 def serve(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     *,
     name: str = "",
     address: Address | None = None,
     options: Options | None = None,
     trust: Trust | None = None,
+    endpoints: str | os.PathLike[str] = "",
     certificate: str = "",
     key: str = "",
     grace: float = GRACE,
@@ -58,23 +62,38 @@ def serve(
 
     `path` is a run's folder, a model (file or folder), a folder of models, or `module:Class`, which is
     consent to run it. `name` is what a single model is called, by default as its run, file, folder or class.
+    `endpoints` is a folder: endpoints can then be made, changed and deleted while the server runs, through
+    SageMaker's control API, and those that the folder keeps are served again; no `path` is needed then.
     `ready` is told once it can answer; `said` of what an operator should know. Misuse before anything
     listens where a model cannot be loaded or the address is taken.
     """
     parser_module()  # MissingExtra before a model is loaded
-    repository = _repository(path, name, trust)
-    tls = _tls(certificate, key)
+    if path is None and not endpoints:
+        raise Misuse("nothing is to be served", field="path", fix="Give a model, or a folder for endpoints.")
+    repository = None if path is None else library_of(path, name, trust)
+    tls = tls_of(certificate, key)
     credentials = None
     if tls is not None:
         chain = Path(certificate).read_bytes()
         credentials = tls_credentials(chain, Path(key).read_bytes() if key else chain)
     return clock.serve(
-        _serve(repository, address or Address(), options, tls, credentials, grace, ready, said)
+        _serve(
+            repository,
+            address or Address(),
+            options,
+            tls,
+            credentials,
+            grace,
+            ready,
+            said,
+            Path(endpoints) if endpoints else None,
+            trust,
+        )
     )
 
 
 async def _serve(
-    repository: Library,
+    repository: Library | None,
     address: Address,
     options: Options | None,
     tls: ssl.SSLContext | None,
@@ -82,16 +101,26 @@ async def _serve(
     grace: float,
     ready: Callable[[Listening], None],
     said: Callable[[str], None],
+    folder: Path | None,
+    trust: Trust | None,
 ) -> bool:
     took = clock.stopwatch()
-    said = _harmless(said)
-    engine = ModelEngine(repository, options, said=said)
+    said = harmless(said)
+    library = Deployments(repository, trust)
+    models = ModelEngine(library, options, said=said)
+    engine: Any = models
+    pages: Callable[[Routes], None] = _no_pages
+    if folder is not None:
+        # A database's client takes a fifth of a second to import: most servers have no endpoints.
+        over = import_module("tradewind.session.endpoints_over").endpoints_over
+        engine, pages = over(models, library, folder, said)
     front = Front(
         engine,
         address,
         tls=tls,
         grpc_credentials=credentials,
         failed=lambda error: said(f"{type(error).__name__}: {error}"),
+        pages=pages,
     )
     try:
         await engine.open()
@@ -101,8 +130,8 @@ async def _serve(
         scheme = "https" if tls else "http"
         ready(
             Listening(
-                f"{scheme}://{_shown(address.host)}:{front.http.port}",
-                f"{_shown(address.host)}:{front.grpc.port}" if front.grpc else "",
+                f"{scheme}://{shown_host(address.host)}:{front.http.port}",
+                f"{shown_host(address.host)}:{front.grpc.port}" if front.grpc else "",
                 tuple(f"{each.name}/{each.version}" for each in engine.index() if each.state == "READY"),
                 took(),
             )
@@ -113,7 +142,11 @@ async def _serve(
         await front.close()
 
 
-def _repository(path: str | os.PathLike[str], name: str, trust: Trust | None) -> Library:
+def _no_pages(routes: Routes) -> None:
+    """Add nothing."""
+
+
+def library_of(path: str | os.PathLike[str], name: str, trust: Trust | None) -> Library:
     """The models that a path means."""
     where = Path(path)
     if not where.exists() and _CLASS.fullmatch(os.fspath(path)):
@@ -122,7 +155,7 @@ def _repository(path: str | os.PathLike[str], name: str, trust: Trust | None) ->
     return Repository(model, trust, name or (where.resolve().name if model != where else ""))
 
 
-def _harmless(said: Callable[[str], None]) -> Callable[[str], None]:
+def harmless(said: Callable[[str], None]) -> Callable[[str], None]:
     """`said`, whose failing harms nothing: a log on a full disk, or one that nobody reads any more."""
 
     def told(text: str) -> None:
@@ -132,11 +165,13 @@ def _harmless(said: Callable[[str], None]) -> Callable[[str], None]:
     return told
 
 
-def _shown(host: str) -> str:
+def shown_host(host: str) -> str:
+    """A host as URLs have it."""
     return f"[{host}]" if ":" in host else host
 
 
-def _tls(certificate: str, key: str) -> ssl.SSLContext | None:
+def tls_of(certificate: str, key: str) -> ssl.SSLContext | None:
+    """What a certificate (PEM) and its key say for a listener; None where neither is given."""
     if not certificate and not key:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -37,6 +37,7 @@ from tradewind.session.assembly import (
 )
 from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of, usual_rate
 from tradewind.session.model_cards import card_of, write_card
+from tradewind.session.model_folders import MODEL
 from tradewind.session.places import Places, market_for, warm_for
 from tradewind.session.report.data import EstimateRow, Source
 from tradewind.session.report.page import write_page
@@ -59,7 +60,7 @@ from tradewind.training.state_host import check_continues, check_same_data, fres
 from tradewind.training.view import Progress, TrainingView
 from tradewind.training.worker import part_of
 
-SPEC, SNAPSHOTS, MODEL, REPORT, DATA = "spec.json", "snapshots", "model", "report.html", "data.safetensors"
+SNAPSHOTS, REPORT, DATA = "snapshots", "report.html", "data.safetensors"
 """What a run's folder holds, beside its journal."""
 STEPS = "preparation"
 """The fitted steps that rows go through: a folder of a run, and again of its model for whoever serves it."""

@@ -22,10 +22,11 @@ from tradewind.errors import Misuse
 from tradewind.session.assembly import goal_of, job_of, material_of, policy_of
 from tradewind.session.data_spec import DataSpec
 from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of, usual_rate
+from tradewind.session.model_folders import SPEC
 from tradewind.session.places import market_for
 from tradewind.session.report.reading import JOURNAL
 from tradewind.session.spec import TrainSpec, make_spec, spec_bytes, spec_from
-from tradewind.session.stretch import DATA, SNAPSHOTS, SPEC, Observer, Stretch, Trained
+from tradewind.session.stretch import DATA, SNAPSHOTS, Observer, Stretch, Trained
 from tradewind.training.job import learner_of
 from tradewind.training.view import Progress
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,6 @@ from msgspec import Struct
 from tradewind.errors import Misuse, TradewindError
 from tradewind.serving.models.answers import RowsDiffer, first_answer
 from tradewind.serving.models.interface import LoadedModel
-from tradewind.serving.models.learner import LearnedModel, open_learner
 from tradewind.serving.models.onnx import OnnxModel
 from tradewind.serving.models.onnx import ready as onnx_ready
 from tradewind.serving.models.python_class import PythonModel, open_class
@@ -37,7 +37,9 @@ _READY: dict[Kind, Callable[[], object]] = {
 }
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
-Opened = OnnxModel | LearnedModel | EstimatorModel | ExportedModel | NetworkModel | PythonModel
+Opened = OnnxModel | EstimatorModel | ExportedModel | NetworkModel | PythonModel
+_LEARNER = "tradewind.serving.models.learner"
+"""Imported for a model of ours alone: with it comes a compiler, a quarter of a second of every start."""
 
 
 class Opening(Struct, frozen=True):
@@ -123,7 +125,7 @@ def _opened(opening: Opening) -> tuple[Opened, int]:
     if kind is Kind.ONNX:
         return OnnxModel(path, threads=opening.threads, shapes=opening.shapes), before
     if kind is Kind.LEARNER:
-        return open_learner(path), before
+        return import_module(_LEARNER).open_learner(path), before
     if kind is Kind.SKOPS:
         return open_skops(path, opening.trusted), before
     if kind is Kind.EXPORTED:
@@ -134,6 +136,8 @@ def _opened(opening: Opening) -> tuple[Opened, int]:
 def artefact_bytes(path: str | os.PathLike[str]) -> int:
     """Bytes of a file, or of a folder's files: what its model needs at the least; 0 if there is none."""
     where = Path(path)
+    if where == Path():  # no artefact, as of a class that has none; not all of the current folder
+        return 0
     if where.is_dir():
         return sum(each.stat().st_size for each in where.rglob("*") if each.is_file())
     return where.stat().st_size if where.is_file() else 0

@@ -2,7 +2,8 @@
 
 Amazon SageMaker, "Capture data from real-time endpoint": `captureData` with `endpointInput` and
 `endpointOutput`, `eventMetadata`, `eventVersion`. What is kept are the tensors, as the JSON of the Open
-Inference Protocol, whatever wire they came by: so requests in binary and over gRPC are read by the same tools.
+Inference Protocol, whatever wire they came by: so requests in binary and over gRPC are read by the same
+tools.
 """
 
 from __future__ import annotations

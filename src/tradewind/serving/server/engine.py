@@ -33,6 +33,7 @@ from tradewind.serving.models.repository import ModelSettings, settings_of
 from tradewind.serving.models.shelf import Loan, Shelf
 from tradewind.serving.objective import Objective
 from tradewind.serving.server.batcher import USUAL, Batcher, Limits
+from tradewind.serving.server.crew import Crew, Hiring
 from tradewind.serving.server.fleet import Fleet
 from tradewind.serving.server.meters import Gauges, Meters, ModelGauge
 from tradewind.serving.server.replicas.in_server import InServer
@@ -100,6 +101,7 @@ class ModelEngine:
     """Serves the models of `repository`; implements `calls.Engine`.
 
     `said` is told, in words, of what an operator should know: replicas lost, models that could not be loaded.
+    `hiring` finds the replicas, such as on rented machines; without it the engine keeps them up itself.
     """
 
     def __init__(
@@ -109,7 +111,9 @@ class ModelEngine:
         *,
         meters: Meters | None = None,
         said: Callable[[str], None] = lambda text: None,
+        hiring: Hiring | None = None,
     ) -> None:
+        self._hiring = hiring
         self._repository, self._options = repository, options or Options()
         if self._options.isolation not in (AUTO, SERVER, PROCESS):
             raise Misuse(
@@ -356,6 +360,14 @@ class ModelEngine:
         else:
             served.fleet.resize(count)
 
+    def served(self, name: str) -> Served | None:
+        """A model's newest version in service; None where it is not open."""
+        return self._shelf.peek(name, self._newest(name))
+
+    async def let_go(self, name: str) -> None:
+        """Close a model once what is in flight is answered; it is opened again when it is asked for."""
+        await asyncio.gather(*(self._shelf.drop(*key) for key in self._shelf.opened() if key[0] == name))
+
     def stop_taking(self) -> None:
         """Not ready from now on, so that no more is sent here; what comes all the same is answered."""
         self._draining = True
@@ -385,7 +397,7 @@ class ModelEngine:
         meter = self.meters.model(name, version, objective)
         largest = settings.max_batch if options.max_batch is None else options.max_batch
         make = self._maker(opening, count)
-        fleet: Fleet | None = None
+        fleet: Crew | None = None
         model = f"model {name!r} version {version}"
         first = make()
         await first.open()
@@ -404,7 +416,11 @@ class ModelEngine:
         except BaseException:
             await first.close()
             raise
-        fleet = Fleet(make, batcher, count, said=lambda text: self._said(f"{model}: {text}"))
+        if self._hiring is None:
+            fleet = Fleet(make, batcher, count, said=lambda text: self._said(f"{model}: {text}"))
+        else:
+            said = self._said
+            fleet = self._hiring.crew(name, version, opening, batcher, lambda text: said(f"{model}: {text}"))
         fleet.begin(first)
         signature = first.signature
         if objective is not None and batcher.learned.latency.of(1) > objective:

@@ -6,12 +6,11 @@ import asyncio
 import signal
 from collections.abc import Callable
 from ssl import SSLContext
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from tradewind.serving.calls import Engine
-from tradewind.serving.server.engine import ModelEngine
 from tradewind.serving.server.grpc.server import GrpcServer
 from tradewind.serving.server.http import (
     kserve_v1,
@@ -26,6 +25,8 @@ from tradewind.serving.server.http.large_bodies import LargeBodies
 from tradewind.serving.server.http.limits import Limits
 from tradewind.serving.server.http.listener import HttpServer
 from tradewind.serving.server.http.routes import Routes
+from tradewind.serving.server.meters import Gauges, Meters
+from tradewind.serving.server.metric_families import Family
 from tradewind.serving.server.metrics import Metrics
 
 OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/ping", "/health", "/docs"})
@@ -46,23 +47,49 @@ class Address(Struct, frozen=True, kw_only=True):
     """Whether others keep strangers away, as a container's platform does: then no token is wanted."""
 
 
+class FrontEngine(Engine, Protocol):
+    """An engine that a server can be made of: `ModelEngine` and `TaskEngine` are."""
+
+    @property
+    def meters(self) -> Meters:
+        """What it counts."""
+        ...
+
+    def gauges(self) -> Gauges:
+        """How it stands at this moment."""
+        ...
+
+    def stop_taking(self) -> None:
+        """Not ready from now on; what comes all the same is answered."""
+        ...
+
+    async def close(self) -> None:
+        """Answer what is in flight and let go of everything."""
+        ...
+
+
 class Front:
     """Listens for an engine. `failed` is told of every error that is no refusal; callers read only that there
     was one."""
 
     def __init__(
         self,
-        engine: ModelEngine,
+        engine: FrontEngine,
         address: Address,
         *,
         limits: Limits | None = None,
         tls: SSLContext | None = None,
         grpc_credentials: Any = None,
         failed: Callable[[Exception], None] = lambda error: None,
+        pages: Callable[[Routes], None] = lambda routes: None,
+        families: Callable[[], list[Family]] = list,
     ) -> None:
+        """`pages` adds paths of an engine's own, and `families` its own metrics."""
         self.engine, self.address = engine, address
+        routes = _routes(engine, secured=address.token is not None, families=families)
+        pages(routes)
         self.http = HttpServer(
-            _routes(engine, secured=address.token is not None),
+            routes,
             limits,
             token=address.token,
             guarded=address.guarded,
@@ -136,10 +163,10 @@ def _inference_routes(engine: Engine) -> Routes:
     return routes
 
 
-def _routes(engine: ModelEngine, secured: bool) -> Routes:
+def _routes(engine: FrontEngine, secured: bool, families: Callable[[], list[Family]]) -> Routes:
     routes = _inference_routes(engine)
     repository_api.add_routes(routes, engine)
     triton_settings.add_routes(routes)
     openapi_page.add_routes(routes, engine, secured=secured)
-    routes.add("GET", "/metrics", Metrics(engine.meters, engine.gauges).answer)
+    routes.add("GET", "/metrics", Metrics(engine.meters, engine.gauges, more=families).answer)
     return routes

@@ -1,7 +1,8 @@
-"""Lines of JSON appended to files by hour, durable, written beside the event loop; a full disk harms no caller.
+"""Lines of JSON appended to files by hour, durable, beside the event loop; a full disk harms no caller.
 
-Where the destination is no directory of this machine the files are written in a folder here first and moved
-to it as whole objects: when they are full, or old, and at the end; what a kill left behind, at the next start.
+Where the destination is no directory of this machine the files are written in a folder here first and
+moved to it as whole objects: when they are full, or old, and at the end; what a kill left behind, at the next
+start.
 """
 
 from __future__ import annotations

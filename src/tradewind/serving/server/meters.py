@@ -22,13 +22,14 @@ ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 
 _SIZES = 1024
 """Sizes of batches told apart: a caller may send requests of any size, and must not fill the memory."""
-_OURS = (
+OURS = (
     RefusalKind.OVERLOADED,
     RefusalKind.FAILED,
     RefusalKind.NOT_READY,
     RefusalKind.DEADLINE_PASSED,
     RefusalKind.NO_ROOM,
 )
+"""Refusals for no fault of the caller's."""
 
 
 class Histogram:
@@ -164,12 +165,12 @@ class ModelMeter:
     @property
     def missed(self) -> int:
         """Calls that the objective was broken for: answered late, or refused for no fault of the caller's."""
-        return self.late + sum(self.refusals[kind] for kind in _OURS)
+        return self.late + sum(self.refusals[kind] for kind in OURS)
 
     @property
     def judged(self) -> int:
         """Calls that the objective was kept or broken for: not those at fault themselves, or cancelled."""
-        return self.answers + sum(self.refusals[kind] for kind in _OURS)
+        return self.answers + sum(self.refusals[kind] for kind in OURS)
 
     def statistics(self) -> ModelStatistics:
         """The same counts in the shape of Triton's statistics extension.

@@ -22,14 +22,19 @@ class Metrics:
     """
 
     def __init__(
-        self, meters: Meters, gauges: Callable[[], Gauges] = Gauges, *, aliases: bool = True
+        self,
+        meters: Meters,
+        gauges: Callable[[], Gauges] = Gauges,
+        *,
+        aliases: bool = True,
+        more: Callable[[], list[Family]] = list,
     ) -> None:
         try:
             import prometheus_client  # noqa: PLC0415 -- an extra
             from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
         except ImportError:
             raise MissingExtra("prometheus-client", "serving", "Telling metrics") from None
-        self._meters, self._gauges, self._aliases = meters, gauges, aliases
+        self._meters, self._gauges, self._aliases, self._more = meters, gauges, aliases, more
         self._metric: Any = prometheus_client.Metric
         self._choose_encoder: Any = choose_encoder
         self._process: Any = prometheus_client.ProcessCollector(registry=None)
@@ -39,19 +44,23 @@ class Metrics:
 
         It is written in a thread, for with hundreds of models that takes a tenth of a second.
         """
-        gauges = self._gauges()
-        body, content_type = await asyncio.to_thread(self.text, request.headers.get("accept", ""), gauges)
+        accept = request.headers.get("accept", "")
+        body, content_type = await asyncio.to_thread(self.text, accept, self._gauges(), self._more())
         return Response(200, body, content_type)
 
-    def text(self, accept: str = "", gauges: Gauges | None = None) -> tuple[bytes, str]:
+    def text(
+        self, accept: str = "", gauges: Gauges | None = None, more: list[Family] | None = None
+    ) -> tuple[bytes, str]:
         """All metrics in the format that the header `accept` asks for, and its content type."""
         encode, content_type = self._choose_encoder(accept)
-        scrape = _Scrape(lambda: self._collect(self._gauges() if gauges is None else gauges))
+        stand = self._gauges() if gauges is None else gauges
+        besides = self._more() if more is None else more
+        scrape = _Scrape(lambda: self._collect(stand, besides))
         return encode(scrape), content_type
 
-    def _collect(self, gauges: Gauges) -> Iterator[Any]:
+    def _collect(self, gauges: Gauges, more: list[Family]) -> Iterator[Any]:
         yield from self._process.collect()
-        families = own_families(self._meters, gauges)
+        families = own_families(self._meters, gauges) + more
         if self._aliases:
             families += triton_families(self._meters, gauges)
             families += mlserver_families(self._meters)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tradewind.serving.calls import Answer, Call, ModelMetadata, Refusal, RefusalKind
 from tradewind.serving.server.batcher import Batcher
-from tradewind.serving.server.fleet import Fleet
+from tradewind.serving.server.crew import Crew
 from tradewind.serving.server.meters import ModelMeter
 from tradewind.serving.tensors import DTYPES, Signature, Tensors, datatype_of
 
@@ -23,7 +23,7 @@ class Served:
         platform: str,
         largest: int,
         batcher: Batcher,
-        fleet: Fleet,
+        fleet: Crew,
         meter: ModelMeter,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -58,7 +58,7 @@ class Served:
             self.meter.began()
             self.meter.refused(refusal.kind)
             raise
-        outputs = await self.batcher.answer(inputs, rows, call.deadline)
+        outputs = await self.batcher.answer(inputs, rows, call.deadline, call.within)
         if call.outputs:
             outputs = {name: outputs[name] for name in call.outputs}
         return Answer(self.name, self.version, call.id, outputs)

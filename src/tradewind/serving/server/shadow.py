@@ -1,4 +1,4 @@
-"""A shadow: a variant that gets copies of requests, whose answers nobody gets; they are compared and logged."""
+"""A shadow: a variant that gets copies of requests; its answers are compared and logged, and nobody's."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from tradewind.errors import Misuse, suggestion
 from tradewind.serving.batching.interface import Latency
+from tradewind.serving.tensors import TensorSpec
 
 HARDWARE = ("cpu", "gpu", "inferentia")
 """Kinds of hardware that the published rules treat differently."""
@@ -27,6 +28,10 @@ class Task(Struct, frozen=True):
     metric: str = "accuracy"
     """What the variants' `accuracy` measures; it lies between 0 and 1, and more is better."""
     description: str = ""
+    inputs: tuple[TensorSpec, ...] = ()
+    """What every variant takes; of a single input, name and precision may be a variant's own."""
+    outputs: tuple[TensorSpec, ...] = ()
+    """What every variant gives, of those that it gives."""
 
 
 class Variant(Struct, frozen=True):

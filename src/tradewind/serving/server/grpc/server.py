@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -88,6 +89,8 @@ class GrpcServer:
         credentials: Any = None,
         failed: Callable[[Exception], None] = lambda error: None,
     ) -> None:
+        # Its core writes to stderr what is no error of ours, such as that a listener was closed.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         try:
             import grpc  # noqa: PLC0415 -- an extra
             import grpc.aio  # noqa: PLC0415

@@ -106,6 +106,8 @@ class TensorMessages:
         response = self._response(
             model_name=answer.model, model_version=answer.version, id=answer.id, outputs=outputs
         )
+        if answer.variant:
+            response.parameters["variant"].string_param = answer.variant
         if typed:
             for output, array in zip(response.outputs, arrays, strict=True):
                 values = _texts(array) if output.datatype == "BYTES" else array.ravel().tolist()

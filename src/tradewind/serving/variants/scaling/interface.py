@@ -12,11 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 from msgspec import Struct
-from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from tradewind.errors import Misuse
-from tradewind.serving.variants.selection.interface import Query, Standing, feasible
+from tradewind.serving.variants.selection.interface import Query, Standing, feasible, means, unloaded_latency
 
 
 class Class(Struct, frozen=True):
@@ -77,6 +76,10 @@ class Worth(Struct, frozen=True):
         return self.per_hour + self.loading + self.penalty
 
 
+_SLOW = 1.25
+"""A slowdown from which a variant is taken to have become too slow for some queries."""
+_BOUND = 0.9
+"""The share of its latency that a query may take on such a variant."""
 UNMET = 1000.0
 """A class that is not served at all counts as so many of the dearest replicas, each loaded anew."""
 
@@ -100,27 +103,39 @@ class ScalingRule(Protocol):
         ...
 
 
-def rows_for(query: Query, standing: Standing) -> int:
+def rows_for(query: Query, standing: Standing, slowdown: float = 1.0) -> int:
     """Rows of the largest batch in which a query may wait for a whole batch before its own; 1 at least.
 
     Shen et al., "Nexus", SOSP 2019: under load twice the time of a batch must fit into the latency.
     """
     latency, largest = standing.rated.profile.latency, standing.rated.variant.max_batch
-    left = query.latency / 2.0 - latency.fixed - query.spread * latency.deviation
+    left = query.latency / slowdown / 2.0 - latency.fixed - query.spread * latency.deviation
     rows = left / latency.per_row if latency.per_row > 0 else float(largest)
     return max(1, min(largest, int(rows)))
 
 
-def theta(query: Query, standing: Standing) -> float:
+def theta(query: Query, standing: Standing, *, slowed: bool = True) -> float:
     """Rows a second of that query that a replica does in time; 0 where the variant does not do it.
 
-    Where not even two batches of one row are in time, a replica must be free for half of the time.
+    Where not even two batches of one row are in time, a replica must be free for half of the time. `slowed`,
+    it does nothing of what it has become too slow for, a tenth of the time kept free; otherwise it does as
+    much as its batches allow, too late or not.
     """
-    if not feasible(query, standing.rated):
+    if not means(query, standing.rated) or not feasible(query, standing.rated):
         return 0.0
-    latency, rows = standing.rated.profile.latency, rows_for(query, standing)
-    crowded = 2.0 * latency.of(rows) + query.spread * latency.deviation > query.latency
+    latency = standing.rated.profile.latency
+    factor = standing.slowdown if slowed and standing.slowdown >= _SLOW else 1.0
+    if factor > 1.0 and unloaded_latency(query, standing.rated) * factor > _BOUND * query.latency:
+        return 0.0
+    rows = rows_for(query, standing, factor)
+    crowded = (2.0 * latency.of(rows) + query.spread * latency.deviation) * factor > query.latency
     return standing.rated.profile.throughput(rows) * (0.5 if crowded else 1.0) / standing.slowdown
+
+
+def _thetas(query: Query, standings: Sequence[Standing]) -> list[float]:
+    """Of each variant; where all that could have become too slow, what they do all the same."""
+    found = [theta(query, each) for each in standings]
+    return found if any(found) else [theta(query, each, slowed=False) for each in standings]
 
 
 def worth(fleet: Fleet, replicas: Mapping[str, int]) -> Worth:
@@ -153,8 +168,8 @@ class Programme:
         self.pairs = [
             (c, v, value)
             for c, each in enumerate(fleet.classes)
-            for v, standing in enumerate(fleet.standings)
-            if (value := theta(each.query, standing)) > 0
+            for v, value in enumerate(_thetas(each.query, fleet.standings))
+            if value > 0
         ]
         self._flows = 2 * count
         self._left = self._flows + len(self.pairs)
@@ -206,6 +221,8 @@ class Programme:
 
     def best(self) -> np.ndarray:
         """The replicas of least `Worth.total`, by HiGHS' branch and bound."""
+        from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 -- half a second
+
         count, fleet = len(self.fleet.standings), self.fleet
         costs = np.zeros(self.size)
         profiles = [each.rated.profile for each in fleet.standings]
@@ -253,6 +270,8 @@ class Programme:
 
     def unmet(self, replicas: np.ndarray) -> float:
         """The shares of the classes, added up, that so many replicas leave unserved at least."""
+        from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 -- half a second
+
         costs = np.zeros(self.size)
         costs[self._left :] = 1.0
         lowest, highest = np.zeros(self.size), np.full(self.size, np.inf)

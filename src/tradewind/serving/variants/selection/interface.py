@@ -139,6 +139,15 @@ def named(query: Query, standings: Sequence[Standing]) -> list[Standing]:
     return found
 
 
+def means(query: Query, rated: Rated) -> bool:
+    """Whether a query speaks of a variant."""
+    if query.variant:
+        return rated.variant.name == query.variant
+    if query.architecture:
+        return rated.variant.architecture == query.architecture
+    return rated.variant.task == query.task
+
+
 def checked(query: Query) -> None:
     """Misuse, naming the field, where a query makes no sense."""
     if sum(map(bool, (query.task, query.architecture, query.variant))) != 1:

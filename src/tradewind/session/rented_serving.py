@@ -1,0 +1,347 @@
+"""Serving on machines that are rented: an endpoint whose replicas come and go as a policy says.
+
+The front is this process: HTTP, gRPC, queues and batches. Each lease of the provider carries a replica. What
+rents them runs in a thread of its own, on the market's clock, so that neither a policy that thinks nor a
+market that runs faster than the wall is felt by a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import itertools
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tradewind import __version__, clock
+from tradewind.control.journal import Journal
+from tradewind.control.records import header_for
+from tradewind.data.runs import new_run_directory
+from tradewind.errors import Misuse, Unreachable
+from tradewind.estimates.load.forecasters import load_forecaster
+from tradewind.estimates.revocation.forecasters import forecaster
+from tradewind.market.leases import Lease
+from tradewind.market.recorded import RecordedMarket
+from tradewind.providers.interface import Provider
+from tradewind.providers.ray_nodes import RayNodes
+from tradewind.serving.batching.rules import rule
+from tradewind.serving.models.repository import Trust
+from tradewind.serving.objective import Objective, objective
+from tradewind.serving.provisioning import interface
+from tradewind.serving.provisioning.at_least import AtLeast
+from tradewind.serving.provisioning.controller import Endpoint, Result, run
+from tradewind.serving.provisioning.interface import Profile, ProvisioningPolicy, ServingView
+from tradewind.serving.provisioning.policies import DEFAULT, FORESEEING, POLICIES
+from tradewind.serving.provisioning.process_service import TASK, ProcessService
+from tradewind.serving.provisioning.sustained import sustained
+from tradewind.serving.server.engine import PROCESS, Library, ModelEngine, Options
+from tradewind.serving.server.front import Address, Front
+from tradewind.serving.server.http.connection import parser_module
+from tradewind.serving.server.rented import RentedCrews
+from tradewind.session.places import Places, market_for
+from tradewind.session.serve import GRACE, Listening, harmless, library_of, shown_host
+from tradewind.session.spec import ProviderSpec
+
+JOURNAL = "journal.sqlite"
+_FORECAST = "empirical"
+"""What forecasts the market for a policy that looks ahead."""
+_PORTS = range(21_000, 31_000)
+"""Ports that replicas listen at on the nodes of a cluster; one that is taken costs a try."""
+
+
+class Renting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How replicas are rented."""
+
+    provider: ProviderSpec = ProviderSpec()
+    runtime: str = "processes"
+    """`processes`, or `ray:ADDRESS` for the nodes of a Ray cluster."""
+    policy: Any = DEFAULT
+    """A provisioning policy, or the name of one."""
+    policy_options: dict[str, Any] = {}
+    least: int = 1
+    """Replicas at least, whatever a policy that is named says."""
+    interval: float = 60.0
+    """Seconds of the market between two looks at the traffic; 5 or more."""
+    expected: float = 1.0
+    """Requests a second that are expected at first."""
+    instance_types: tuple[str, ...] = ()
+    """Types that replicas may be on; any that the market sells if none is named."""
+    out: str = "runs"
+    """The folder that the run's own folder is made in, with the journal and the logs of the replicas."""
+
+
+class Rented(Struct, frozen=True):
+    """What a stretch of serving came to."""
+
+    directory: str
+    drained: bool
+    """Whether every request was answered in the end."""
+    result: Result
+    """Of the provisioning."""
+
+
+def serve_rented(
+    path: str | os.PathLike[str],
+    *,
+    slo: Objective | str,
+    renting: Renting | Mapping[str, Any] | None = None,
+    name: str = "",
+    address: Address | None = None,
+    options: Options | None = None,
+    trust: Trust | None = None,
+    grace: float = GRACE,
+    stop: threading.Event | None = None,
+    ready: Callable[[Listening], None] = lambda listening: None,
+    said: Callable[[str], None] = lambda text: None,
+) -> Rented:
+    """Serve a model on rented machines until SIGTERM or SIGINT, or `stop`.
+
+    `path`, `name`, `address`, `options` and `trust` are as in `serve`; `slo` is what is promised, such as
+    `p99<50ms`. The model is opened in this machine once, and timed: what a replica sustains follows from
+    that. `ready` is told once the first replica answers. Misuse before anything is rented where the model
+    cannot be loaded or cannot keep the promise; Permanent where replicas fail again and again, NoCapacity
+    where nothing fits.
+    """
+    parser_module()  # MissingExtra before a model is loaded
+    asked = renting if isinstance(renting, Renting) else _renting(renting or {})
+    promised = objective(slo) if isinstance(slo, str) else slo
+    options = replace(options or Options(), objective=promised, isolation=PROCESS, replicas=1)
+    library = library_of(path, name, trust)
+    serving = _Serving(asked, promised, library, options, address or Address(), harmless(said))
+    return clock.serve(serving.run(grace, stop, ready))
+
+
+def _renting(given: Mapping[str, Any]) -> Renting:
+    plain = dict(given)
+    if isinstance(provider := plain.get("provider"), str):
+        plain["provider"] = {"kind": provider}
+    try:
+        return msgspec.convert(plain, Renting)
+    except msgspec.ValidationError as problem:
+        told, _, where = str(problem).partition(" - at `$.")
+        raise Misuse(told, source="renting", field=where.rstrip("`"), fix="Mend the value.") from problem
+
+
+class _Serving:
+    """One endpoint on rented machines, from its first request to its last."""
+
+    def __init__(
+        self,
+        renting: Renting,
+        promised: Objective,
+        library: Library,
+        options: Options,
+        address: Address,
+        said: Callable[[str], None],
+    ) -> None:
+        self._renting, self._promised, self._options, self._said = renting, promised, options, said
+        self._policy = _policy_of(renting)
+        market, self._start = market_for(renting.provider, renting.runtime)
+        self._market: RecordedMarket = market
+        self._crews = RentedCrews(patience=options.patience, memory_limit=options.replica_memory)
+        self._engine = ModelEngine(library, options, said=said, hiring=self._crews)
+        self._front = Front(
+            self._engine, address, failed=lambda error: said(f"{type(error).__name__}: {error}")
+        )
+        self._address = address
+
+    async def run(
+        self, grace: float, stop: threading.Event | None, ready: Callable[[Listening], None]
+    ) -> Rented:
+        took = clock.stopwatch()
+        sockets = Path(tempfile.mkdtemp(prefix="tw-"))
+        renter: _Renter | None = None
+        stopped: asyncio.Task[str] | None = None
+        try:
+            await self._engine.open()
+            opened = took()
+            endpoint = self._endpoint(opened)
+            directory = new_run_directory(self._renting.out, "endpoint")
+            await self._front.start()
+            stopped = asyncio.create_task(self._stopped(stop))
+            renter = _Renter(
+                lambda front, told: self._control(endpoint, directory, sockets, front, told),
+                self._start, self._speed(),
+            )  # fmt: skip
+            over = asyncio.create_task(renter.over())
+            told = asyncio.create_task(self._tell_ready(ready, took))
+            await asyncio.wait({stopped, over}, return_when=asyncio.FIRST_COMPLETED)
+            told.cancel()
+            if stopped.done():
+                self._said(f"{stopped.result()}: answering what is in flight")
+            drained = await self._front.drain(grace if stopped.done() else 0.0)
+            renter.stop()
+            await over
+            return Rented(str(directory), drained, renter.result())
+        finally:
+            if stopped is not None:
+                stopped.cancel()
+            if renter is not None:
+                renter.stop()
+                await renter.over()
+            await self._front.close()
+            shutil.rmtree(sockets, ignore_errors=True)
+
+    def _speed(self) -> float:
+        return self._renting.provider.speed if self._renting.provider.kind == "local" else 1.0
+
+    async def _stopped(self, stop: threading.Event | None) -> str:
+        if stop is None:
+            return await self._front.stopped()
+        while not stop.is_set():
+            await asyncio.sleep(0.05)
+        return "asked to stop"
+
+    async def _tell_ready(self, ready: Callable[[Listening], None], took: Callable[[], float]) -> None:
+        while not self._engine.ready:
+            await asyncio.sleep(0.02)
+        host, front = shown_host(self._address.host), self._front
+        models = tuple(f"{each.name}/{each.version}" for each in self._engine.index())
+        grpc = f"{host}:{front.grpc.port}" if front.grpc else ""
+        ready(Listening(f"http://{host}:{front.http.port}", grpc, models, took()))
+
+    def _endpoint(self, opened: float) -> Endpoint:
+        """The endpoint as policies see it, from what batches were seen to take on this machine."""
+        crew, options = self._crews.slowest(), self._options
+        asked = interface.Objective(self._promised.latency, self._promised.share)
+        whole = sustained(
+            "", crew.latency, lambda: rule(options.batching, **options.batching_options), asked,
+            largest=crew.largest,
+        )  # fmt: skip
+        profiles = []
+        for each in self._types():
+            share = 1.0
+            if self._renting.provider.kind == "local":
+                share = min(1.0, self._renting.provider.cpu_shares.get(each, 1.0))
+            profiles.append(Profile(each, whole.rate * share, whole.service / share, whole.concurrency))
+        startup = self._market.boot + opened * self._speed()
+        return Endpoint(objective=asked, profiles=tuple(profiles), startup=startup)
+
+    def _types(self) -> tuple[str, ...]:
+        sold = {offer.type.name for offer in self._market.offers(self._start)}
+        sold |= {pool.instance_type for pool in self._market.history.pools}
+        asked = self._renting.instance_types
+        if unknown := sorted(set(asked) - sold):
+            raise Misuse(
+                f"the market does not sell {', '.join(unknown)}", source="renting", field="instance_types",
+                fix=f"Choose of {', '.join(sorted(sold))}.",
+            )  # fmt: skip
+        return asked or tuple(sorted(sold))
+
+    async def _control(
+        self, endpoint: Endpoint, directory: Path, sockets: Path, loop: asyncio.AbstractEventLoop,
+        stop: asyncio.Event,
+    ) -> Result:  # fmt: skip
+        """In the thread that rents: the controller, until it is told to stop."""
+        renting, policy = self._renting, self._policy
+        places = Places(renting.provider, renting.runtime, TASK, self._market, directory)
+        provider = places.provider()
+        service = ProcessService(
+            self._crews, loop, self._engine.meters, places.runtime(), _addresses(provider, sockets),
+            startup=endpoint.startup, interval=renting.interval, past=[renting.expected],
+            said=lambda text: self._say(loop, text),
+        )  # fmt: skip
+        real, simulated = places.told(self._start)
+        header = header_for(
+            policy, ServingView, version=__version__, seed=0, history=renting.provider.history,
+            start=self._start, details={"real": real, "simulated": simulated},
+        )  # fmt: skip
+        foreseen = None
+        if policy.name in FORESEEING and self._market.history.pools:
+            foreseen = forecaster(_FORECAST, self._market.history, float("inf"))
+        with Journal(directory / JOURNAL, header, commit_every=1) as journal:
+            return await run(
+                endpoint, policy, provider, service, journal, stop=stop, forecaster=foreseen,
+                load_forecaster=load_forecaster(policy.forecaster) if policy.forecaster else None,
+            )  # fmt: skip
+
+    def _say(self, loop: asyncio.AbstractEventLoop, text: str) -> None:
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._said, text)
+
+
+class _Renter:
+    """The thread that rents, with a loop of its own on the market's clock. Made on the front's loop."""
+
+    def __init__(
+        self,
+        control: Callable[[asyncio.AbstractEventLoop, asyncio.Event], Coroutine[Any, Any, Result]],
+        start: float,
+        speed: float,
+    ) -> None:
+        self._control, self._start, self._speed = control, start, speed
+        self._front, self._over = asyncio.get_running_loop(), asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._asked = False
+        self._result: Result | BaseException | None = None
+        threading.Thread(target=self._main, name="renting").start()
+
+    def _main(self) -> None:
+        try:
+            self._result = clock.run(self._go(), start=self._start, speed=self._speed)
+        except BaseException as problem:
+            self._result = problem
+        with contextlib.suppress(RuntimeError):
+            self._front.call_soon_threadsafe(self._over.set)
+
+    async def _go(self) -> Result:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        if self._asked:
+            self._stop.set()
+        return await self._control(self._front, self._stop)
+
+    def stop(self) -> None:
+        """Have it release everything and end."""
+        self._asked = True
+        if self._loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def over(self) -> None:
+        """Wait until it has ended."""
+        await self._over.wait()
+
+    def result(self) -> Result:
+        """What it came to; raises what ended it."""
+        if isinstance(self._result, BaseException):
+            raise self._result
+        assert self._result is not None
+        return self._result
+
+
+def _policy_of(renting: Renting) -> ProvisioningPolicy:
+    if not isinstance(renting.policy, str):
+        given: ProvisioningPolicy = renting.policy
+        return given
+    options = dict(renting.policy_options)
+    kind = POLICIES.get(renting.policy.replace("-", "_"))
+    if kind is not None and "overflow" in inspect.signature(kind.__init__).parameters:
+        options.setdefault("overflow", False)  # there are no functions behind a rented endpoint
+    return AtLeast(renting.policy, renting.least, options)
+
+
+def _addresses(provider: Provider, sockets: Path) -> Callable[[Lease], str]:
+    """Where the replica on a lease is to listen: at a socket of this machine, or at a port of its node."""
+    number = itertools.count()
+
+    def address(lease: Lease) -> str:
+        if not isinstance(provider, RayNodes):
+            return f"unix:{sockets}/{next(number)}"
+        node = provider.node_of(lease.id)
+        if node is None:
+            raise Unreachable(f"the node of {lease.id} is gone")
+        return f"tcp:{node.host}:{secrets.choice(_PORTS)}"
+
+    return address
