@@ -131,6 +131,9 @@ def _status(url, token=None):
         (["--memory", "much"], "512MiB"),
         (["--batching", "slak"], "slack"),
         (["--certificate", "nowhere.pem"], "certificate"),
+        (["--policy", "spothedge"], "p99<50ms"),
+        (["--policy", "spothedge", "--slo", "p99<50ms", "--certificate", "a.pem"], "TLS"),
+        (["--policy", "spothege", "--slo", "p99<5s"], "spothedge"),
     ],
 )
 def test_misuse_is_told_before_anything_listens(model, options, said, capsys) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tradewind.cli import endpoint, variants
 from tradewind.cli.serve import command
 from tradewind.serving.batching.rules import RULES
 from tradewind.serving.models.python_class import PythonModel
@@ -39,5 +40,7 @@ def test_every_rule_and_option_is_there() -> None:
     cells = [row.split("|")[1] for row in table.splitlines() if row]
     named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     assert named == set(RULES)
-    options = {option for each in command.params for option in each.opts}
+    verbs = [command, *endpoint.command.commands.values(), *variants.command.commands.values()]
+    options = {option for verb in verbs for each in verb.params for option in each.opts}
+    options |= {"--root"}  # of the function host
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) <= options

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from variant_stage import asked, engine_of, multiplier, rated, running, until
 
 from tradewind.errors import Misuse
 from tradewind.serving.variants.scaling.infaas import InfaasScaling
@@ -13,6 +12,7 @@ from tradewind.serving.variants.scaling.integer_program import IntegerProgram
 from tradewind.serving.variants.scaling.interface import Plan
 from tradewind.serving.variants.selection.interface import Query
 from tradewind.serving.variants.watching import Watched
+from variant_stage import asked, engine_of, multiplier, rated, running, until
 
 
 def counts(engine):

@@ -7,11 +7,11 @@ import asyncio
 import numpy as np
 import pytest
 from onnx import TensorProto
-from variant_stage import TASK, asked, engine_of, multiplier, rated, rows, running, until
 
 from tradewind.errors import Misuse
 from tradewind.serving.calls import Call, Refusal, RefusalKind
 from tradewind.serving.variants.selection.infaas import InfaasSelection
+from variant_stage import TASK, asked, engine_of, multiplier, rated, rows, running, until
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 from msgspec.structs import replace
-from variant_stage import MIB, asked, engine_of, multiplier, rated, running, until
 
 from tradewind import clock
 from tradewind.serving.calls import Refusal, RefusalKind
 from tradewind.serving.variants.scaling.interface import Plan
+from variant_stage import MIB, asked, engine_of, multiplier, rated, running, until
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 import pytest
 from msgspec.structs import replace
-from variant_makers import rated
 
 from tradewind.data.variant_store import VariantStore
 from tradewind.errors import Corrupt, Misuse
 from tradewind.serving.variants.registry import Registry
 from tradewind.serving.variants.variant import Task
+from variant_makers import rated
 
 A, B = rated("a", accuracy=0.8), rated("b", deviation=0.0001)
 

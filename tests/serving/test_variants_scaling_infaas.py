@@ -2,7 +2,6 @@
 
 import pytest
 from msgspec.structs import replace
-from variant_makers import rated, standing
 
 from tradewind.serving.variants.scaling.infaas import (
     InfaasBacklog,
@@ -12,6 +11,7 @@ from tradewind.serving.variants.scaling.infaas import (
     short_of,
 )
 from tradewind.serving.variants.scaling.interface import Fleet, Limit
+from variant_makers import rated, standing
 
 RULE = InfaasScaling()
 ONE = rated("one", per_row=0.005, fixed=0.005)

@@ -5,13 +5,13 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from variant_makers import rated, standing
 
 from tradewind.errors import Misuse
 from tradewind.serving.variants.scaling.infaas import InfaasScaling
 from tradewind.serving.variants.scaling.integer_program import IntegerProgram
 from tradewind.serving.variants.scaling.interface import Class, Fleet, Limit, rows_for, theta, within, worth
 from tradewind.serving.variants.selection.interface import Query
+from variant_makers import rated, standing
 
 RULE = IntegerProgram()
 CHEAP = rated("cheap", accuracy=0.8, per_row=0.005, fixed=0.005, price=1.0, load=2.0)

@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from variant_makers import rated, standing
 
 from tradewind.serving.variants.selection.cheapest_in_time import CheapestInTime, dollars_of, seconds_until
 from tradewind.serving.variants.selection.infaas import InfaasSelection
 from tradewind.serving.variants.selection.interface import Impossible, Query, Selection, feasible
 from tradewind.serving.variants.states import State
+from variant_makers import rated, standing
 
 CHEAP = rated("cheap", accuracy=0.8, per_row=0.010, fixed=0.010, price=1.0)
 DEAR = rated("dear", accuracy=0.9, per_row=0.001, fixed=0.001, price=36.0)

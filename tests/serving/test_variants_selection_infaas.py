@@ -1,11 +1,11 @@
 """INFaaS's dispatch, case by case."""
 
 import pytest
-from variant_makers import rated, standing
 
 from tradewind.serving.variants.selection.infaas import InfaasSelection
 from tradewind.serving.variants.selection.interface import Query
 from tradewind.serving.variants.states import State
+from variant_makers import rated, standing
 
 FAST = rated("fast", accuracy=0.7, per_row=0.001, fixed=0.001, load=5.0, max_batch=16)
 MIDDLE = rated("middle", accuracy=0.8, per_row=0.020, fixed=0.010, load=1.0)

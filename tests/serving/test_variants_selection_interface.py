@@ -2,12 +2,12 @@
 
 import pytest
 from msgspec.structs import replace
-from variant_makers import rated, standing
 
 from tradewind.errors import Misuse
 from tradewind.serving.variants.selection.cheapest_in_time import CheapestInTime
 from tradewind.serving.variants.selection.infaas import InfaasSelection
 from tradewind.serving.variants.selection.interface import Impossible, Query, feasible, named, refused
+from variant_makers import rated, standing
 
 QUICK = rated("quick", accuracy=0.8, per_row=0.001, fixed=0.001)
 EXACT = rated("exact", accuracy=0.95, per_row=0.010, fixed=0.010, max_batch=2, architecture="deep")

@@ -2,11 +2,11 @@
 
 import pytest
 from msgspec.structs import replace
-from variant_makers import rated, standing
 
 from tradewind.serving.variants.scaling.interface import theta
 from tradewind.serving.variants.selection.interface import Query
 from tradewind.serving.variants.traffic import Traffic
+from variant_makers import rated, standing
 
 ONE = standing(rated("a"))  # 1 ms a row and 1 ms, 8 rows at most
 QUERY = Query(0.1, task="t")

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from variant_makers import rated
 
 from tradewind.errors import Misuse
 from tradewind.serving.batching.interface import Latency
@@ -19,6 +18,7 @@ from tradewind.serving.variants.variant import (
     check_variant,
     fitted,
 )
+from variant_makers import rated
 
 GOOD = rated("a", max_batch=4)
 

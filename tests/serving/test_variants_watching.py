@@ -3,10 +3,10 @@
 import math
 
 import pytest
-from variant_makers import rated
 
 from tradewind.serving.variants.states import State
 from tradewind.serving.variants.watching import LATE, Counts, Watched, probed, smoothed, watched
+from variant_makers import rated
 
 ONE = rated("a", per_row=0.002, fixed=0.008)  # a row takes 10 ms
 

@@ -6,6 +6,7 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -18,8 +19,8 @@ from tradewind.serving.server.engine import AUTO, PATIENCE, PROCESS, SERVER, Opt
 from tradewind.serving.server.front import Address
 from tradewind.session.serve import GRACE, Listening, serve
 
-_VARIANTS = "tradewind.session.serve_variants"
-"""Imported where variants are served alone: with it come a database and a solver."""
+_VARIANTS, _RENTED = "tradewind.session.serve_variants", "tradewind.session.rented_serving"
+"""Imported where they are asked for: with them come a database, a solver and the markets."""
 _CONTAINER = Path("/opt/ml/model")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?", re.IGNORECASE)
 _UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
@@ -68,6 +69,14 @@ _UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40
 @click.option("--trust", multiple=True, help="A class that settings may name, module:Class; code is run.")
 @click.option("--trust-type", multiple=True, help="A type that a skops file may hold.")
 @click.option("--endpoints", default="", help="A folder: endpoints can be made while it runs, and are kept.")
+@click.option("--policy", help="Replicas on rented machines: tradewind, mark, tributary, ...")
+@click.option("--history", default="demo", show_default=True, help="The recorded market rented on.")
+@click.option(
+    "--speed", type=click.FloatRange(0, min_open=True), default=60.0, help="Its seconds in one of ours."
+)
+@click.option(
+    "--least", type=click.IntRange(0), default=1, show_default=True, help="Rented replicas at least."
+)
 @click.option("--grace", type=click.FloatRange(0), default=GRACE, show_default=True, help="Seconds to drain.")
 def command(
     *,
@@ -96,6 +105,10 @@ def command(
     trust: tuple[str, ...],
     trust_type: tuple[str, ...],
     endpoints: str,
+    policy: str | None,
+    history: str,
+    speed: float,
+    least: int,
     grace: float,
     as_json: bool,
 ) -> int:
@@ -104,11 +117,17 @@ def command(
     PATH is a run's folder, a model (ONNX, skops, .pt2, our own layout), a folder of models as Triton lays
     them out, or module:Class; without it, what SageMaker put in /opt/ml/model. Speaks the Open Inference
     Protocol (HTTP and gRPC), KServe v1, SageMaker's and MLflow's calls; the page is at /docs. With
-    --endpoints a folder keeps endpoints, see `tradewind endpoint`. Ctrl-C or SIGTERM ends it once what is in
-    flight is answered.
+    --endpoints a folder keeps endpoints, see `tradewind endpoint`; with --policy the replicas are on machines
+    that are rented. Ctrl-C or SIGTERM ends it once what is in flight is answered.
     """
     if variants and path is not None:
         raise Misuse("a path and a store of variants are given", field="path", fix="Give one of them.")
+    if policy and (variants or endpoints or certificate):
+        raise Misuse("goes with a model alone", field="policy", fix="Leave variants, endpoints and TLS out.")
+    if policy and not slo:
+        raise Misuse(
+            "nothing is promised", field="slo", fix="Say what the policy is to keep: --slo p99<50ms."
+        )
     if variants and endpoints:
         raise Misuse("goes with no store of variants", field="endpoints", fix="Start another server for it.")
     if path is None and not variants and not endpoints:
@@ -147,6 +166,25 @@ def command(
     def said(text: str) -> None:
         click.echo(msgspec.json.encode({"said": text}).decode() if as_json else text, err=True)
 
+    if policy:
+        over = import_module(_RENTED)
+        rented = over.serve_rented(
+            path,
+            slo=objective(slo or ""),
+            renting={
+                "provider": {"history": history, "speed": speed},
+                "policy": policy,
+                "least": least,
+            },
+            name=name,
+            address=address,
+            options=options,
+            trust=Trust(code=trust, types=trust_type),
+            grace=grace,
+            ready=ready,
+            said=said,
+        )
+        return _tell_rented(rented, as_json)
     if variants:
         over = import_module(_VARIANTS)
         whole = over.serve_variants(
@@ -176,6 +214,19 @@ def command(
         said=said,
     )
     return 0 if whole else 1
+
+
+def _tell_rented(rented: Any, as_json: bool) -> int:
+    """Say what a stretch on rented machines came to."""
+    if as_json:
+        terminal.show(rented)
+    else:
+        result = rented.result
+        kept = f"{result.requests:.0f} requests, {100 * result.share:.2f} % in time"
+        lost = f"{result.revocations} revocations, {result.retried:.0f} requests run again"
+        click.echo(f"{kept}; {lost}; ${result.cost:.4f} on the recorded market")
+        click.echo(f"journal: {rented.directory}")
+    return 0 if rented.drained else 1
 
 
 def _bytes(text: str, field: str) -> int:
