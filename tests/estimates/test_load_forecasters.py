@@ -111,6 +111,18 @@ def test_ours_is_better_than_persistence_and_the_season_at_every_horizon():
     assert (covered[LEVELS.index(0.99)] > 0.95).all()
 
 
+def test_what_the_newer_half_of_the_past_denies_is_not_believed():
+    """Two days in which every move is undone in the next minute, then two in which moves go on: what the
+    former teach is wrong of the latter, and nothing is better than to stay."""
+    minutes = np.arange(2 * 1440)
+    undone, going_on = 100.0 + 20.0 * (minutes % 2), 100.0 + 20.0 * np.sin(2 * np.pi * minutes / 60)
+    forecaster = load_forecaster("seasonal_regression")
+    rates = np.concatenate((undone, going_on))
+    assert forecaster.forecast(rates, AT, 60.0, 1).mean == (rates[-1],)
+    believed = forecaster.forecast(np.concatenate((undone, undone)), AT, 60.0, 1).mean[0]
+    assert believed == pytest.approx(100.0, abs=3.0) and undone[-1] == 120.0
+
+
 def test_ours_knows_nothing_but_the_past():
     """A forecast is the same whatever follows, and that of a load that is doubled is doubled."""
     rates = days(9, drift=0.1)

@@ -8,9 +8,12 @@ from serving_worlds import START, endpoint_of, lease, market_of, offer, trace_of
 from tradewind.errors import Misuse
 from tradewind.estimates.load.forecasters import load_forecaster
 from tradewind.estimates.load.interface import LoadForecast
+from tradewind.estimates.outlook import Outlook, Scenario
 from tradewind.market.decisions import Release, Take
+from tradewind.market.instances import Pool
 from tradewind.market.leases import Revocation
 from tradewind.market.offers import Terms
+from tradewind.market.tariffs import Refund, Tariff
 from tradewind.serving.provisioning.fixed import Fixed
 from tradewind.serving.provisioning.mark import Mark
 from tradewind.serving.provisioning.modelled_service import rehearse
@@ -128,6 +131,21 @@ def test_the_last_replica_is_the_smallest_that_is_enough():
     assert taken(decided(seen([4.0], offers=offers))) == [("small@east-1a", "on_demand", 1, None)]
     ((pool, _, count, _),) = taken(decided(seen([59.0], offers=offers)))
     assert (pool, count) == ("large@east-1a", 2)
+
+
+def test_low_bids_are_made_only_if_asked_for():
+    """Bids 0.001 above the price are revoked four times of five within the hour, and the hour is free."""
+    pools = (Pool("small", "east-1a"), Pool("small", "east-1b"))
+    rows = ((0.4, 0.8), (0.0, 0.0))
+    outlook = Outlook(
+        NOW, pools, (0.001, 0.07), (1800.0, 3600.0), (rows, rows), (0.0,), (Scenario(1.0, (), ()),)
+    )
+    view = seen([100.0], hourly=True)
+    tariffs = {Terms.ON_DEMAND: Tariff(3600.0), Terms.SPOT: Tariff(3600.0, Refund.LAST_UNIT)}
+    market = msgspec.structs.replace(view.market, tariffs=tariffs)
+    view = msgspec.structs.replace(view, market=market, outlook=outlook)
+    assert {each[3] for each in taken(decided(view))} == {0.1}
+    assert {each[3] for each in taken(decided(view, low_bids=True))} == {0.031}
 
 
 def test_it_wants_a_forecast_and_arguments_in_bounds():

@@ -10,7 +10,7 @@ import random
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tradewind.control.records import arguments_of
@@ -36,6 +36,8 @@ PROFILES = (
     Profile("medium", 9.0, 0.12, 1.2),
     Profile("large", 30.0, 0.05, 2.0),
 )
+_HISTORY_LAW = settings(LAW, max_examples=15)
+"""A history is up to four views, each decided upon up to four times."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -126,7 +128,7 @@ class ProvisioningLaws:
             memory = recalled
         return found
 
-    @LAW
+    @_HISTORY_LAW
     @given(serving_histories())
     def test_law_1_equal_arguments_give_equal_answers(self, views: list[ServingView]) -> None:
         """Asked twice, made anew, and with all that it is given read back from JSON, as a replay does."""
@@ -149,7 +151,7 @@ class ProvisioningLaws:
         policy.decide(view, memory)
         assert (_encode(view), _encode(memory)) == before
 
-    @LAW
+    @_HISTORY_LAW
     @given(serving_histories())
     def test_law_3_it_asks_again_later_and_says_why(self, views: list[ServingView]) -> None:
         """A moment after the view's, finite; a reason in words."""
@@ -157,7 +159,7 @@ class ProvisioningLaws:
             assert view.now < decision.wake_at < math.inf
             assert decision.reason.endswith((".", ";"))
 
-    @LAW
+    @_HISTORY_LAW
     @given(serving_histories())
     def test_law_4_actions_name_what_is_there_and_is_of_use(self, views: list[ServingView]) -> None:
         """Held leases, once each; offers that stand, of types with a profile, for no more than they have."""
@@ -173,7 +175,7 @@ class ProvisioningLaws:
                     assert view.profile(offer.type.name) is not None
                     assert 1 <= action.bid.count <= (math.inf if offer.available is None else offer.available)
 
-    @LAW
+    @_HISTORY_LAW
     @given(serving_histories())
     def test_law_5_no_limit_is_below_the_price_that_stands(self, views: list[ServingView]) -> None:
         """Such a bid would be granted nothing."""

@@ -8,8 +8,11 @@ will differ from that of now, relative to its level:
                                   the relative move from t to t+h one day, and one week, before
 
 It is fitted anew at every forecast on the moments known so far, each weighed by the square of its level (so
-that it is the error in requests that is small, not the relative one) and by its age. Without anything to
-learn from it is persistence, towards which the ridge draws it.
+that the error in requests is small, not the relative one) and by its age. The older half of them is
+fitted apart and judged by the newer: what it says of these is multiplied by the factor in [0, 1] that would
+have been the best, and so is the forecast (a stack of it and persistence, as in Breiman, "Stacked
+regressions", Machine Learning 24, 1996, with one weight). Without anything to learn from it is persistence,
+towards which the ridge draws it too.
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ _MOMENTS = 1000
 """Past moments, evenly spread, that are learned from."""
 _RIDGE = 0.3
 """Share of a feature's own weight that is added to it."""
+_JUDGED = 40
+"""Moments from which on the older half of them is judged by the newer."""
 _SPAN = 5
 """Steps to either side over which a move of a season ago is smoothed."""
 _QUARTER = 15
@@ -52,7 +57,7 @@ _LARGEST = 2.0
 
 
 class SeasonalRegression:
-    """Ours: beats persistence and the season on what it has been measured on, at a minute to an hour."""
+    """Ours: on either half of WorldCup98 better than persistence and the season at a minute to an hour."""
 
     name = "seasonal_regression"
 
@@ -133,6 +138,24 @@ def _season(
 
 
 @njit(cache=True, nogil=True)
+def _slopes(
+    gram: NDArray[np.float64], right: NDArray[np.float64], total: float, many: int
+) -> NDArray[np.float64]:
+    """The ridge's solution from the upper half of the weighted sums over so many moments."""
+    width = len(right)
+    if many == 0 or total <= 0.0:
+        return np.zeros(width)
+    whole = np.empty((width, width))
+    # Few moments teach little: the penalty grows as they become fewer.
+    for one in range(width):
+        for other in range(width):
+            whole[one, other] = gram[min(one, other), max(one, other)]
+        whole[one, one] += (_RIDGE + width / many) * whole[one, one] + 1e-9 * total
+    found: NDArray[np.float64] = np.linalg.solve(whole, right).astype(np.float64)
+    return found
+
+
+@njit(cache=True, nogil=True)
 def _fitted(
     origins: NDArray[np.int64],
     first: int,
@@ -151,7 +174,9 @@ def _fitted(
     width = short + len(seasons)
     rows, moves = np.empty((many + 1, width)), np.empty(many)
     gram, right, total = np.zeros((width, width)), np.zeros(width), 0.0
-    for row in range(many + 1):
+    trust, early = 1.0, np.zeros(width)
+    # From the oldest moment on, so that halfway the newer ones judge what the older ones teach.
+    for row in range(many, -1, -1):
         at = first + row if row < many else 0
         here = origins[at]
         for column in range(short):
@@ -161,7 +186,7 @@ def _fitted(
                 sums, here, ahead, seasons[column], floor, recent[at, short - 1]
             )
         if row == many:
-            break
+            continue
         moves[row] = min(max((rates[here + ahead] - rates[here]) / level[at], -_LARGEST), _LARGEST)
         weight = weights[at]
         total += weight
@@ -170,14 +195,20 @@ def _fitted(
             right[one] += scaled * moves[row]
             for other in range(one, width):
                 gram[one, other] += scaled * rows[row, other]
-    slopes = np.zeros(width)
-    if many > 0 and total > 0.0:
-        # Few moments teach little: the penalty grows as they become fewer.
-        for one in range(width):
-            for other in range(one):
-                gram[one, other] = gram[other, one]
-            gram[one, one] += (_RIDGE + width / many) * gram[one, one] + 1e-9 * total
-        slopes = np.linalg.solve(gram, right)
+        if row == many // 2 and many >= _JUDGED:
+            early = _slopes(gram, right, total, many - row)
+    if many >= _JUDGED:
+        both, alone = 0.0, 0.0
+        for row in range(many // 2):
+            said = 0.0
+            for one in range(width):
+                said += rows[row, one] * early[one]
+            both += weights[first + row] * said * moves[row]
+            alone += weights[first + row] * said * said
+        trust = min(max(both / alone, 0.0), 1.0) if alone > 0.0 else 0.0
+    slopes = _slopes(gram, right, total, many)
+    for one in range(width):
+        slopes[one] *= trust
     move = 0.0
     for one in range(width):
         move += rows[many, one] * slopes[one]

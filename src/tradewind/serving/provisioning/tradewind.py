@@ -40,7 +40,10 @@ class Tradewind:
     warning before a revocation that the market gives. `gain` is the share by which a request must be
     cheaper elsewhere before a replica moves; `rounding` the part of a replica that must be missing before
     one is added; `use` the part of the next hour for which a replica must be needed for the hour to be
-    bought. Needs a forecast of the load, and without an outlook of the market takes spot for safe.
+    bought. With `low_bids` it also bids little above the price where the provider refunds the hour that it
+    cuts short. That is off, for on recorded prices it costs more: the low hours are cut short as a peak of
+    the price begins, and those that are bought instead, at the top of it, last and are paid. Needs a forecast
+    of the load, and without an outlook of the market takes spot for safe.
     """
 
     name = "tradewind"
@@ -48,11 +51,12 @@ class Tradewind:
 
     def __init__(
         self,
-        aim: float = 0.9,
+        aim: float = 0.8,
         notice: float = 120.0,
         gain: float = 0.1,
         rounding: float = 0.5,
-        use: float = 0.3,
+        use: float = 0.5,
+        low_bids: bool = False,
         forecaster: str = "seasonal_regression",
     ) -> None:
         self.aim = checked(self.name, "aim", aim, 0.01, 1.0)
@@ -60,7 +64,7 @@ class Tradewind:
         self.gain = checked(self.name, "gain", gain, 0.0)
         self.rounding = checked(self.name, "rounding", rounding, 0.0, 1.0)
         self.use = checked(self.name, "use", use, 0.0, 1.0)
-        self.forecaster = forecaster
+        self.low_bids, self.forecaster = low_bids, forecaster
 
     def recall(self) -> None:
         """It remembers nothing: the view's account says how it went."""
@@ -157,10 +161,11 @@ class _Deciding:
         }  # fmt: skip
         ways = [each for each in self.fleet.ways if not (each.spot and each.offer.pool in self.fleet.shunned)]
         gap = max(0.0, self.startup - self.policy.notice)
-        return prospects(
+        found = prospects(
             ways, self.view.outlook, tariffs, startup=self.startup,
             move=self.startup + 5.0 * gap, hold=2 * HOUR,
         )  # fmt: skip
+        return found if self.policy.low_bids else [each for each in found if each.limit is None]
 
     def _added(self, cheap: Sequence[Prospect], short: float) -> tuple[list[Action], list[str]]:
         """The cheapest replicas for what is missing; the last one may be of a smaller type."""
