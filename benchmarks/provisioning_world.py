@@ -32,10 +32,11 @@ from tradewind.market.billing.functions import BY_TENTHS
 from tradewind.market.histories import MarketHistory
 from tradewind.market.offers import Terms
 from tradewind.market.recorded import RecordedMarket
+from tradewind.serving.objective import Objective
 from tradewind.serving.provisioning.clairvoyant import cheapest_serving
 from tradewind.serving.provisioning.controller import Endpoint
 from tradewind.serving.provisioning.fixed import Fixed
-from tradewind.serving.provisioning.interface import FunctionProfile, Objective, Profile, ProvisioningPolicy
+from tradewind.serving.provisioning.interface import FunctionProfile, Profile, ProvisioningPolicy
 from tradewind.serving.provisioning.knative import Knative
 from tradewind.serving.provisioning.mark import Mark
 from tradewind.serving.provisioning.modelled_service import load_of, rehearse

@@ -12,8 +12,9 @@ from tradewind.market.offers import Bid, Offer, Price, Terms
 from tradewind.market.recorded import RecordedMarket
 from tradewind.market.tariffs import Tariff
 from tradewind.market.views import View
+from tradewind.serving.objective import Objective
 from tradewind.serving.provisioning.controller import Endpoint
-from tradewind.serving.provisioning.interface import Objective, Replica, ServingView, Traffic
+from tradewind.serving.provisioning.interface import Replica, ServingView, Traffic
 from tradewind.testing.policies import NOW, TYPES
 from tradewind.testing.provisioning import PROFILES
 

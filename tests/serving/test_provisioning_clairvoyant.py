@@ -6,9 +6,10 @@ from serving_worlds import BID_ERA, START, SpotOnce, endpoint_of, market_of, tra
 
 from tradewind.errors import Misuse, Permanent
 from tradewind.market.billing.eras import spot_without_refunds
+from tradewind.serving.objective import Objective
 from tradewind.serving.provisioning.clairvoyant import Load, cheapest_serving
 from tradewind.serving.provisioning.fixed import Fixed
-from tradewind.serving.provisioning.interface import FunctionProfile, Objective, Profile
+from tradewind.serving.provisioning.interface import FunctionProfile, Profile
 from tradewind.serving.provisioning.knative import Knative
 from tradewind.serving.provisioning.modelled_service import load_of, rehearse
 from tradewind.serving.provisioning.target_tracking import TargetTracking

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tradewind.errors import Misuse
-from tradewind.serving.provisioning.interface import FunctionProfile, Objective, Profile
+from tradewind.serving.objective import Objective
+from tradewind.serving.provisioning.interface import FunctionProfile, Profile
 from tradewind.serving.provisioning.modelled_queue import (
     CALLS,
     COLD,

@@ -9,9 +9,10 @@ from serving_worlds import START, endpoint_of, lease, market_of, trace_of
 from tradewind import clock
 from tradewind.errors import Misuse
 from tradewind.market.leases import Revocation
+from tradewind.serving.objective import Objective
 from tradewind.serving.provisioning.controller import Endpoint
 from tradewind.serving.provisioning.fixed import Fixed
-from tradewind.serving.provisioning.interface import FunctionProfile, Objective
+from tradewind.serving.provisioning.interface import FunctionProfile
 from tradewind.serving.provisioning.modelled_queue import REFUSED
 from tradewind.serving.provisioning.modelled_service import Arrivals, ModelledService, load_of, rehearse
 from tradewind.serving.provisioning.service import Ready

@@ -10,7 +10,7 @@ from tradewind.errors import Misuse
 from tradewind.serving.batching.interface import Latency
 from tradewind.serving.batching.rules import rule
 from tradewind.serving.batching.take_all import TakeAll
-from tradewind.serving.provisioning.interface import Objective
+from tradewind.serving.objective import Objective
 from tradewind.serving.provisioning.sustained import sustained
 
 

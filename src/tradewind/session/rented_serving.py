@@ -38,7 +38,6 @@ from tradewind.providers.ray_nodes import RayNodes
 from tradewind.serving.batching.rules import rule
 from tradewind.serving.models.repository import Trust
 from tradewind.serving.objective import Objective, objective
-from tradewind.serving.provisioning import interface
 from tradewind.serving.provisioning.at_least import AtLeast
 from tradewind.serving.provisioning.controller import Endpoint, Result, run
 from tradewind.serving.provisioning.interface import Profile, ProvisioningPolicy, ServingView
@@ -214,9 +213,8 @@ class _Serving:
     def _endpoint(self, opened: float) -> Endpoint:
         """The endpoint as policies see it, from what batches were seen to take on this machine."""
         crew, options = self._crews.slowest(), self._options
-        asked = interface.Objective(self._promised.latency, self._promised.share)
         whole = sustained(
-            "", crew.latency, lambda: rule(options.batching, **options.batching_options), asked,
+            "", crew.latency, lambda: rule(options.batching, **options.batching_options), self._promised,
             largest=crew.largest,
         )  # fmt: skip
         profiles = []
@@ -226,7 +224,7 @@ class _Serving:
                 share = min(1.0, self._renting.provider.cpu_shares.get(each, 1.0))
             profiles.append(Profile(each, whole.rate * share, whole.service / share, whole.concurrency))
         startup = self._market.boot + opened * self._speed()
-        return Endpoint(objective=asked, profiles=tuple(profiles), startup=startup)
+        return Endpoint(objective=self._promised, profiles=tuple(profiles), startup=startup)
 
     def _types(self) -> tuple[str, ...]:
         sold = {offer.type.name for offer in self._market.offers(self._start)}

@@ -20,9 +20,9 @@ from tradewind.market.instances import Instance
 from tradewind.market.leases import Lease, LeaseId, Revocation
 from tradewind.market.offers import Offer, Price, Terms
 from tradewind.market.views import View
+from tradewind.serving.objective import Objective
 from tradewind.serving.provisioning.interface import (
     FunctionProfile,
-    Objective,
     Profile,
     ProvisioningPolicy,
     Replica,

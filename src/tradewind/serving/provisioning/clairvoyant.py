@@ -30,7 +30,8 @@ from tradewind.market.histories import PriceHistory
 from tradewind.market.offers import Terms
 from tradewind.market.recorded import RecordedMarket
 from tradewind.market.tariffs import Refund, Tariff
-from tradewind.serving.provisioning.interface import FunctionProfile, Objective, Profile
+from tradewind.serving.objective import Objective
+from tradewind.serving.provisioning.interface import FunctionProfile, Profile
 
 _matrices: Any = sparse
 _solver: Any = linprog

@@ -28,9 +28,9 @@ from tradewind.market.news import Ended, News, Warned
 from tradewind.market.offers import Offer
 from tradewind.market.views import View
 from tradewind.providers.interface import Provider
+from tradewind.serving.objective import Objective
 from tradewind.serving.provisioning.interface import (
     FunctionProfile,
-    Objective,
     Profile,
     ProvisioningPolicy,
     ServingView,

@@ -16,15 +16,7 @@ from tradewind.estimates.load.interface import LoadForecast
 from tradewind.estimates.outlook import Outlook
 from tradewind.market.leases import LeaseId
 from tradewind.market.views import View
-
-
-class Objective(Struct, frozen=True):
-    """What the endpoint promises."""
-
-    latency: float
-    """Seconds within which a request should be answered."""
-    share: float = 0.99
-    """The share of requests that should be."""
+from tradewind.serving.objective import Objective
 
 
 class Profile(Struct, frozen=True):

@@ -18,7 +18,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tradewind.errors import Misuse
-from tradewind.serving.provisioning.interface import FunctionProfile, Objective, Profile
+from tradewind.serving.objective import Objective
+from tradewind.serving.provisioning.interface import FunctionProfile, Profile
 
 IN_TIME, LATE, REFUSED, CALLS, COLD, ONGOING, RETRIED = range(7)
 """Columns of what is counted, by interval; ongoing is in request-steps, the others in requests."""

@@ -15,7 +15,8 @@ from tradewind.errors import Misuse
 from tradewind.serving.batching.interface import BatchingRule, Latency
 from tradewind.serving.batching.latency import LearnedLatency
 from tradewind.serving.batching.simulation import SimulatedRun, simulate_queue
-from tradewind.serving.provisioning.interface import Objective, Profile
+from tradewind.serving.objective import Objective
+from tradewind.serving.provisioning.interface import Profile
 
 _REQUESTS = 4000
 """Requests of one simulated queue: where one in a hundred may be late, forty of them are counted."""
