@@ -63,6 +63,7 @@ def test_what_is_elsewhere_is_fetched_once_by_its_content(tmp_path) -> None:
         (archive({}), "empty"),
         (archive({"a": b"x" * 5000})[:60], "no archive"),
     ],
+    ids=range(6),  # an archive has the time in it
 )
 def test_archives_that_are_none_or_reach_out(tmp_path, content, said) -> None:
     (tmp_path / "m.tar.gz").write_bytes(content)
