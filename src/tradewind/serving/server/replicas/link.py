@@ -85,3 +85,49 @@ class Link:
         self._lost = await self._ended(reason)
         self._writer.close()
         return ReplicaLost(self._lost)
+
+
+class Linked:
+    """What replicas at the other end of a link have in common; `open` sets the link and takes what it tells.
+
+    `patience` is the seconds that a batch may take.
+    """
+
+    inline = False
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._link: Link | None = None
+        self._opened: Opened | None = None
+        self.memory = 0
+        self.spent = False
+
+    @property
+    def signature(self) -> Signature:
+        """Of the model."""
+        return self._known.signature
+
+    @property
+    def platform(self) -> str:
+        """As metadata names it."""
+        return self._known.platform
+
+    @property
+    def _known(self) -> Opened:
+        if self._opened is None:
+            raise RuntimeError("this replica is not open")
+        return self._opened
+
+    def _take(self, opened: Opened) -> None:
+        self._opened, self.memory = opened, opened.memory
+
+    async def run(self, inputs: Tensors) -> Tensors:
+        """The outputs for one batch."""
+        if self._link is None:
+            raise RuntimeError("this replica is not open")
+        outputs, self.memory, self.spent = await self._link.run(inputs, self._patience)
+        return outputs
+
+    def run_here(self, inputs: Tensors) -> Tensors:
+        """Never: the model is not in this process."""
+        raise RuntimeError("the model of this replica is in another process")

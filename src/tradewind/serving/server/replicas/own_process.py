@@ -11,8 +11,7 @@ import subprocess
 import sys
 
 from tradewind.serving.models.opening import Opening
-from tradewind.serving.server.replicas.link import Link, Opened
-from tradewind.serving.tensors import Signature, Tensors
+from tradewind.serving.server.replicas.link import Link, Linked
 
 _FAREWELL = 2.0
 """Seconds that a replica has to end by itself once its socket is closed."""
@@ -20,15 +19,13 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA
 """How libraries of numbers are told how many threads they may use."""
 
 
-class OwnProcess:
+class OwnProcess(Linked):
     """Runs a model in a child process, over a socket pair.
 
     A batch that takes longer than `patience` seconds ends the process; so does one that leaves it with more
     than `memory_limit` bytes (0 for no limit), after it was answered. `start_within` seconds are given to
     load the model. `threads` is how many its libraries may use.
     """
-
-    inline = False
 
     def __init__(
         self,
@@ -39,34 +36,15 @@ class OwnProcess:
         memory_limit: int = 0,
         threads: int = 1,
     ) -> None:
-        self._opening, self._patience, self._start_within = opening, patience, start_within
+        super().__init__(patience)
+        self._opening, self._start_within = opening, start_within
         self._memory_limit, self._threads = memory_limit, threads
         self._process: subprocess.Popen[bytes] | None = None
-        self._link: Link | None = None
-        self._opened: Opened | None = None
-        self.memory = 0
-        self.spent = False
-
-    @property
-    def signature(self) -> Signature:
-        """Of the model."""
-        return self._known.signature
-
-    @property
-    def platform(self) -> str:
-        """As metadata names it."""
-        return self._known.platform
 
     @property
     def pid(self) -> int | None:
         """The process; None before `open`."""
         return None if self._process is None else self._process.pid
-
-    @property
-    def _known(self) -> Opened:
-        if self._opened is None:
-            raise RuntimeError("this replica is not open")
-        return self._opened
 
     async def open(self) -> None:
         """Start the process and load the model; Misuse where it cannot be loaded."""
@@ -87,22 +65,10 @@ class OwnProcess:
         finally:
             theirs.close()
         try:
-            self._opened = await self._link.open(self._opening, self._memory_limit, self._start_within)
+            self._take(await self._link.open(self._opening, self._memory_limit, self._start_within))
         except BaseException:
             await self.close()
             raise
-        self.memory = self._opened.memory
-
-    async def run(self, inputs: Tensors) -> Tensors:
-        """The outputs for one batch."""
-        if self._link is None:
-            raise RuntimeError("this replica is not open")
-        outputs, self.memory, self.spent = await self._link.run(inputs, self._patience)
-        return outputs
-
-    def run_here(self, inputs: Tensors) -> Tensors:
-        """Never: the model is not in this process."""
-        raise RuntimeError("this replica is a process of its own")
 
     async def _ended(self, reason: str) -> str:
         """End what is left of the process, and say how it went."""

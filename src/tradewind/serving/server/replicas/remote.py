@@ -8,21 +8,18 @@ import hmac
 from tradewind import clock
 from tradewind.errors import Misuse, Unreachable
 from tradewind.serving.models.opening import Opening
-from tradewind.serving.server.replicas.link import Link, Opened
-from tradewind.serving.tensors import Signature, Tensors
+from tradewind.serving.server.replicas.link import Link, Linked
 
 _RETRY = 0.02
 """Seconds between two tries to connect to a replica that may still be starting."""
 
 
-class Remote:
+class Remote(Linked):
     """Runs a model in a replica that `task` started, at `unix:/path` or `tcp:host:port`.
 
     A batch that takes longer than `patience` seconds gives the replica up. `start_within` seconds are given
     to it to answer and to load the model. `token` is what the task was started with.
     """
-
-    inline = False
 
     def __init__(
         self,
@@ -40,28 +37,9 @@ class Remote:
                 field="address",
                 fix="Write unix:/path or tcp:host:port.",
             )
+        super().__init__(patience)
         self._address, self._token, self._opening = address, token, opening
-        self._patience, self._start_within, self._memory_limit = patience, start_within, memory_limit
-        self._link: Link | None = None
-        self._opened: Opened | None = None
-        self.memory = 0
-        self.spent = False
-
-    @property
-    def signature(self) -> Signature:
-        """Of the model."""
-        return self._known.signature
-
-    @property
-    def platform(self) -> str:
-        """As metadata names it."""
-        return self._known.platform
-
-    @property
-    def _known(self) -> Opened:
-        if self._opened is None:
-            raise RuntimeError("this replica is not open")
-        return self._opened
+        self._start_within, self._memory_limit = start_within, memory_limit
 
     async def open(self) -> None:
         """Connect, and have the model loaded; Unreachable where nobody answers."""
@@ -75,11 +53,10 @@ class Remote:
         try:
             writer.write(greeting(self._token))
             left = max(0.001, until - clock.now())
-            self._opened = await self._link.open(self._opening, self._memory_limit, left)
+            self._take(await self._link.open(self._opening, self._memory_limit, left))
         except BaseException:
             await self.close()
             raise
-        self.memory = self._opened.memory
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         scheme, _, where = self._address.partition(":")
@@ -91,17 +68,6 @@ class Remote:
                 return await asyncio.open_connection(host, int(port))
             except OSError:
                 await asyncio.sleep(_RETRY)
-
-    async def run(self, inputs: Tensors) -> Tensors:
-        """The outputs for one batch."""
-        if self._link is None:
-            raise RuntimeError("this replica is not open")
-        outputs, self.memory, self.spent = await self._link.run(inputs, self._patience)
-        return outputs
-
-    def run_here(self, inputs: Tensors) -> Tensors:
-        """Never: the model is not in this process."""
-        raise RuntimeError("this replica is somewhere else")
 
     async def _ended(self, reason: str) -> str:
         return reason or "the connection to it broke"
