@@ -7,11 +7,13 @@ moment of the past, beside the calibrated marginals.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from tradewind.market.instances import Pool
+from tradewind.market.leases import Lease
 from tradewind.market.offers import Offer
 
 NEVER = 1e9
@@ -63,3 +65,20 @@ class Forecaster(Protocol):
         A pool whose room our leases fill is not offered, and yet is up. It knows nothing later than these.
         """
         ...
+
+
+class Foresight:
+    """The latest outlook of a forecaster, renewed where it is out of date; none without a forecaster."""
+
+    def __init__(self, forecaster: Forecaster | None) -> None:
+        self._forecaster = forecaster
+        self._outlook: Outlook | None = None
+
+    def at(self, now: float, offers: tuple[Offer, ...], leases: Sequence[Lease]) -> Outlook | None:
+        """The outlook as of `now`, when `offers` stand and `leases` are ours."""
+        if self._forecaster is not None and (
+            self._outlook is None or now >= self._outlook.at + self._forecaster.refresh
+        ):
+            held = tuple(lease.pool for lease in leases if lease.terms.revocable)
+            self._outlook = self._forecaster.outlook(now, offers, held)
+        return self._outlook

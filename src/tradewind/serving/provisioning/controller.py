@@ -21,9 +21,9 @@ from tradewind.control.loop import Outcome, Record, drive
 from tradewind.control.records import Sample
 from tradewind.errors import Misuse, NoCapacity, Permanent, Temporary, TradewindError
 from tradewind.estimates.load.interface import LoadForecast, LoadForecaster
-from tradewind.estimates.outlook import Forecaster, Outlook
+from tradewind.estimates.outlook import Forecaster, Foresight
 from tradewind.market.decisions import Decision, Release, Take
-from tradewind.market.leases import Ending, Lease, LeaseId
+from tradewind.market.leases import Ending, LeaseId
 from tradewind.market.news import Ended, News, Warned
 from tradewind.market.offers import Offer
 from tradewind.market.views import View
@@ -170,7 +170,7 @@ class _World:
     ) -> None:
         self._endpoint, self._policy, self._provider = endpoint, policy, provider
         self._service, self._journal, self._until, self._stop = service, journal, until, stop
-        self._forecaster, self._load_forecaster, self._observer = forecaster, load_forecaster, observer
+        self._load_forecaster, self._observer = load_forecaster, observer
         self._types = {each.instance_type for each in endpoint.profiles}
         self.reason = ""
         self.taken = self.revocations = self.failures = self.decisions = 0
@@ -180,7 +180,7 @@ class _World:
         self._released: set[LeaseId] = set()
         self._offers: tuple[tuple[Offer, ...], tuple[Offer, ...]] = ((), ())
         """Those of the provider, and those of them that are of use."""
-        self._outlook: Outlook | None = None
+        self._foresight = Foresight(forecaster)
         self._load: LoadForecast | None = None
         self._retry_at = self._sampled = -math.inf
         self._traffic_until, self._interval = -math.inf, 60.0
@@ -233,20 +233,12 @@ class _World:
             traffic,
             self._endpoint.startup,
             self._load,
-            self._forecast(now, useful, leases),
+            self._foresight.at(now, useful, leases),
             self._endpoint.function,
             spent,
             account.requests,
             account.late + account.refused,
         )
-
-    def _forecast(self, now: float, offers: tuple[Offer, ...], leases: tuple[Lease, ...]) -> Outlook | None:
-        if self._forecaster is not None and (
-            self._outlook is None or now >= self._outlook.at + self._forecaster.refresh
-        ):
-            held = tuple(lease.pool for lease in leases if lease.terms.revocable)
-            self._outlook = self._forecaster.outlook(now, offers, held)
-        return self._outlook
 
     async def perform(self, decision: Decision) -> tuple[Outcome, ...]:
         """Rent and release, in the decision's order."""

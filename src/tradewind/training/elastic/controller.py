@@ -20,7 +20,7 @@ from tradewind.control.loop import Outcome, Record, drive
 from tradewind.control.policy import AnyPolicy
 from tradewind.control.records import Sample
 from tradewind.errors import Misuse, Permanent, Temporary, TradewindError
-from tradewind.estimates.outlook import Forecaster, Outlook
+from tradewind.estimates.outlook import Forecaster, Foresight
 from tradewind.market.decisions import Decision, Release, Take
 from tradewind.market.leases import Ending, Lease, LeaseId
 from tradewind.market.news import Ended, News, Warned
@@ -165,8 +165,7 @@ class _World:
     ) -> None:
         self._goal, self._provider, self._work, self._journal = goal, provider, work, journal
         self._stop, self._observer = stop, observer
-        self._forecaster = forecaster
-        self._outlook: Outlook | None = None
+        self._foresight = Foresight(forecaster)
         self.finished = False
         self.reason = ""
         self.taken = self.revocations = self.failures = 0
@@ -197,7 +196,7 @@ class _World:
         now = clock.now()
         market = View(now, offers, leases, notices, tariffs=await self._provider.tariffs())
         view = TrainingView(
-            market, self._work.progress(), self._goal, self._spent, self._forecast(now, offers, leases)
+            market, self._work.progress(), self._goal, self._spent, self._foresight.at(now, offers, leases)
         )
         if self._steady is None and (plan := cheapest_steady(view)) is not None:
             self._steady = (plan.cost / plan.seconds, plan.speed)
@@ -213,15 +212,6 @@ class _World:
             self._listed = listed
             self._leases = tuple(lease for lease in listed if lease.held and lease.id not in self._released)
         return self._leases
-
-    def _forecast(self, now: float, offers: tuple[Offer, ...], leases: Sequence[Lease]) -> Outlook | None:
-        """The outlook, renewed where it is out of date."""
-        if self._forecaster is not None and (
-            self._outlook is None or now >= self._outlook.at + self._forecaster.refresh
-        ):
-            held = tuple(lease.pool for lease in leases if lease.terms.revocable)
-            self._outlook = self._forecaster.outlook(now, offers, held)
-        return self._outlook
 
     async def observe(self) -> TrainingView | None:
         """The view, or None when the work is done, stopped, or out of money."""

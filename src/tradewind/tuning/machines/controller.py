@@ -22,7 +22,7 @@ from tradewind.control.policy import AnyPolicy
 from tradewind.control.records import Sample
 from tradewind.data.trial_records import FAILURE, MOVE, REVOCATION
 from tradewind.errors import Misuse, NoCapacity, Permanent, Temporary, TradewindError
-from tradewind.estimates.outlook import Forecaster, Outlook
+from tradewind.estimates.outlook import Forecaster, Foresight
 from tradewind.market.decisions import Decision, Release, Take
 from tradewind.market.demands import Demand
 from tradewind.market.instances import Pool
@@ -153,7 +153,7 @@ class _World:
     ) -> None:  # fmt: skip
         self._study, self._goal, self._provider = study, goal, provider
         self._work, self._journal, self._steps = work, journal, steps
-        self._stop, self._observer, self._forecaster = stop, observer, forecaster
+        self._stop, self._observer = stop, observer
         self.finished, self.reason = False, ""
         self.taken = self.revocations = self.failures = self.moves = 0
         self._failed_in_a_row = 0
@@ -164,7 +164,7 @@ class _World:
         self._speeds = Speeds()
         self._quotes = Quotes(goal.demand)
         self._boot = 0.0
-        self._outlook: Outlook | None = None
+        self._foresight = Foresight(forecaster)
         self._retry_at = self._spent_at = self._without_since = math.inf
         self._told = asyncio.Event()
         """Set when a trial was stopped at somebody's wish."""
@@ -237,7 +237,7 @@ class _World:
             self._work.checkpoint,
             self._lost(),
             self._goal.deadline,
-            self._forecast(now, offers, leases),
+            self._foresight.at(now, offers, leases),
             {lease: since for lease, since in self._claims.idle_since.items() if lease in held},
             {lease.id: self._quotes.price(lease) for lease in leases},
             self._quotes.gone,
@@ -257,14 +257,6 @@ class _World:
         return tuple(
             lease for lease in await self._provider.leases() if lease.held and lease.id not in self._released
         )
-
-    def _forecast(self, now: float, offers: tuple[Offer, ...], leases: tuple[Lease, ...]) -> Outlook | None:
-        if self._forecaster is not None and (
-            self._outlook is None or now >= self._outlook.at + self._forecaster.refresh
-        ):
-            held = tuple(lease.pool for lease in leases if lease.terms.revocable)
-            self._outlook = self._forecaster.outlook(now, offers, held)
-        return self._outlook
 
     async def perform(self, decision: Decision) -> tuple[Outcome, ...]:
         """Rent, put trials on leases, and let go."""
