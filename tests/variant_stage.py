@@ -13,10 +13,10 @@ from tradewind import clock
 from tradewind.serving.batching.interface import Latency
 from tradewind.serving.calls import Call
 from tradewind.serving.server.engine import SERVER, ModelEngine, Options
-from tradewind.serving.server.scaling import Scaler
-from tradewind.serving.server.tasks import TaskEngine
-from tradewind.serving.server.variant_fleet import VariantFleet
-from tradewind.serving.server.variant_library import VariantLibrary
+from tradewind.serving.server.tasks.engine import TaskEngine
+from tradewind.serving.server.tasks.fleet import VariantFleet
+from tradewind.serving.server.tasks.library import VariantLibrary
+from tradewind.serving.server.tasks.scaling import Scaler
 from tradewind.serving.tensors import TensorSpec
 from tradewind.serving.variants.scaling.integer_program import IntegerProgram
 from tradewind.serving.variants.scaling.interface import Limit

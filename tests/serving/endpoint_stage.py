@@ -16,9 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tradewind import clock
 from tradewind.serving.models.repository import Repository, Trust
-from tradewind.serving.server.control_plane import ControlPlane
 from tradewind.serving.server.deployments import Deployments
-from tradewind.serving.server.endpoints import Endpoints
+from tradewind.serving.server.endpoints.control_plane import ControlPlane
+from tradewind.serving.server.endpoints.engine import Endpoints
 from tradewind.serving.server.engine import ModelEngine, Options
 from tradewind.serving.server.http import open_inference, sagemaker_control, sagemaker_runtime
 from tradewind.serving.server.http.listener import HttpServer

@@ -4,7 +4,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
 from tradewind.serving.calls import RefusalKind
-from tradewind.serving.server.meters import Gauges, Meters, ModelGauge
+from tradewind.serving.server.metrics.meters import Gauges, Meters, ModelGauge
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 FORMATS = [("", prometheus), (OPENMETRICS, openmetrics)]

@@ -21,7 +21,7 @@ from tradewind.serving.objective import Objective
 from tradewind.serving.provisioning.process_service import ProcessService
 from tradewind.serving.provisioning.service import Ready, Stranded
 from tradewind.serving.server.engine import ModelEngine, Options
-from tradewind.serving.server.meters import Meters
+from tradewind.serving.server.metrics.meters import Meters
 from tradewind.serving.server.rented import RentedCrews
 
 MODEL = textwrap.dedent(

@@ -12,7 +12,7 @@ from tradewind import clock
 from tradewind.serving.batching.interface import WAIT, Choice
 from tradewind.serving.calls import Refusal, RefusalKind
 from tradewind.serving.server.batcher import USUAL, Batcher, Limits
-from tradewind.serving.server.meters import ModelMeter
+from tradewind.serving.server.metrics.meters import ModelMeter
 from tradewind.serving.server.replicas.interface import MachineLost, ModelFailed, ReplicaLost
 
 

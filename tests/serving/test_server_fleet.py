@@ -9,7 +9,7 @@ from test_server_batcher import AsMany, Twice, ask
 from tradewind import clock
 from tradewind.serving.server.batcher import Batcher
 from tradewind.serving.server.fleet import Fleet
-from tradewind.serving.server.meters import ModelMeter
+from tradewind.serving.server.metrics.meters import ModelMeter
 
 
 class Maker:

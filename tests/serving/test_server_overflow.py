@@ -12,7 +12,7 @@ from tradewind.serving.batching.rules import rule
 from tradewind.serving.calls import Refusal
 from tradewind.serving.models.opening import Opening, open_model
 from tradewind.serving.server.batcher import Batcher
-from tradewind.serving.server.meters import Meters
+from tradewind.serving.server.metrics.meters import Meters
 from tradewind.serving.server.overflow import Overflow
 from tradewind.serving.server.replicas.functions.deployed import DeployedModel
 from tradewind.serving.server.replicas.in_server import InServer

@@ -19,7 +19,7 @@ from tradewind.serving.batching.rules import rule
 from tradewind.serving.models.opening import Opening, open_model
 from tradewind.serving.server.batcher import Batcher
 from tradewind.serving.server.fleet import Fleet
-from tradewind.serving.server.meters import Meters
+from tradewind.serving.server.metrics.meters import Meters
 from tradewind.serving.server.replicas.function import AsFunction
 from tradewind.serving.server.replicas.functions.deployed import DeployedModel
 from tradewind.serving.server.replicas.functions.handler import opened

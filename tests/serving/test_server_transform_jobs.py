@@ -171,9 +171,9 @@ SERVER = """
     from pathlib import Path
     from tradewind import clock
     from tradewind.serving.models.repository import Trust
-    from tradewind.serving.server.control_plane import ControlPlane
+    from tradewind.serving.server.endpoints.control_plane import ControlPlane
     from tradewind.serving.server.deployments import Deployments
-    from tradewind.serving.server.endpoints import Endpoints
+    from tradewind.serving.server.endpoints.engine import Endpoints
     from tradewind.serving.server.engine import ModelEngine
     from tradewind.serving.server.transform_jobs import TransformJobs
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tradewind.serving.server.control_plane import ControlPlane
 from tradewind.serving.server.deployments import Deployments
-from tradewind.serving.server.endpoints import Endpoints
+from tradewind.serving.server.endpoints.control_plane import ControlPlane
+from tradewind.serving.server.endpoints.engine import Endpoints
 from tradewind.serving.server.engine import ModelEngine
 from tradewind.serving.server.http import sagemaker_control
 from tradewind.serving.server.http.routes import Routes

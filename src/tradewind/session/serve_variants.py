@@ -19,11 +19,11 @@ from tradewind.serving.server.front import Address, Front
 from tradewind.serving.server.grpc.server import tls_credentials
 from tradewind.serving.server.http import variants_page
 from tradewind.serving.server.http.connection import parser_module
-from tradewind.serving.server.scaling import Scaler
-from tradewind.serving.server.tasks import TaskEngine
-from tradewind.serving.server.variant_fleet import VariantFleet
-from tradewind.serving.server.variant_library import VariantLibrary
-from tradewind.serving.server.variant_metrics import task_families
+from tradewind.serving.server.tasks.engine import TaskEngine
+from tradewind.serving.server.tasks.fleet import VariantFleet
+from tradewind.serving.server.tasks.library import VariantLibrary
+from tradewind.serving.server.tasks.metrics import task_families
+from tradewind.serving.server.tasks.scaling import Scaler
 from tradewind.serving.variants.registry import Registry
 from tradewind.serving.variants.scaling.infaas import InfaasScaling
 from tradewind.serving.variants.scaling.integer_program import IntegerProgram

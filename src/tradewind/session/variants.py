@@ -24,7 +24,7 @@ from tradewind.serving.server.replicas.in_server import InServer
 from tradewind.serving.server.replicas.interface import Replica
 from tradewind.serving.server.replicas.own_process import OwnProcess
 from tradewind.serving.server.replicas.standalone import Standalone
-from tradewind.serving.server.variant_library import VariantLibrary
+from tradewind.serving.server.tasks.library import VariantLibrary
 from tradewind.serving.tensors import DTYPES, Signature, Tensors, TensorSpec
 from tradewind.serving.variants.profiler import accuracy, measured
 from tradewind.serving.variants.registry import Registry

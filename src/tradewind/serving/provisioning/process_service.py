@@ -30,7 +30,7 @@ from tradewind.runtimes.interface import Runtime, Task, TaskState
 from tradewind.serving.calls import RefusalKind
 from tradewind.serving.provisioning.interface import Replica, Traffic
 from tradewind.serving.provisioning.service import Account, Ready, ServiceChange, Stranded
-from tradewind.serving.server.meters import Meters
+from tradewind.serving.server.metrics.meters import Meters
 from tradewind.serving.server.rented import RentedCrew, RentedCrews
 
 TASK = "tradewind.serving.server.replicas.task"

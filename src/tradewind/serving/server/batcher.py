@@ -22,7 +22,7 @@ from tradewind import clock
 from tradewind.serving.batching.interface import BatchingRule, Choice, Queue
 from tradewind.serving.batching.latency import ArrivalRate, LearnedLatency
 from tradewind.serving.calls import Refusal, RefusalKind
-from tradewind.serving.server.meters import ModelMeter
+from tradewind.serving.server.metrics.meters import ModelMeter
 from tradewind.serving.server.replicas.interface import (
     MachineLost,
     ModelFailed,

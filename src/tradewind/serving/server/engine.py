@@ -35,7 +35,7 @@ from tradewind.serving.objective import Objective
 from tradewind.serving.server.batcher import USUAL, Batcher, Limits
 from tradewind.serving.server.crew import Crew, Hiring
 from tradewind.serving.server.fleet import Fleet
-from tradewind.serving.server.meters import Gauges, Meters, ModelGauge
+from tradewind.serving.server.metrics.meters import Gauges, Meters, ModelGauge
 from tradewind.serving.server.replicas.in_server import InServer
 from tradewind.serving.server.replicas.interface import ModelFailed, Replica, ReplicaLost
 from tradewind.serving.server.replicas.own_process import OwnProcess

@@ -24,10 +24,10 @@ from tradewind.serving.server.http import (
 from tradewind.serving.server.http.large_bodies import LargeBodies
 from tradewind.serving.server.http.limits import Limits
 from tradewind.serving.server.http.listener import HttpServer
+from tradewind.serving.server.http.metrics_page import Metrics
 from tradewind.serving.server.http.routes import Routes
-from tradewind.serving.server.meters import Gauges, Meters
-from tradewind.serving.server.metric_families import Family
-from tradewind.serving.server.metrics import Metrics
+from tradewind.serving.server.metrics.families import Family
+from tradewind.serving.server.metrics.meters import Gauges, Meters
 
 OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/ping", "/health", "/docs"})
 """Paths that need no token: whether the server is up, and the page, which asks for the token itself."""

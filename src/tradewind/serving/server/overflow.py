@@ -11,7 +11,7 @@ from tradewind.serving.batching.latency import LearnedLatency
 from tradewind.serving.calls import Refusal, RefusalKind
 from tradewind.serving.overflow import Burst, FunctionTerms, route
 from tradewind.serving.server.batcher import Batcher
-from tradewind.serving.server.meters import ModelMeter
+from tradewind.serving.server.metrics.meters import ModelMeter
 from tradewind.serving.server.replicas.functions.deployed import DeployedModel
 from tradewind.serving.server.replicas.interface import ModelFailed, ReplicaLost
 from tradewind.serving.tensors import Tensors

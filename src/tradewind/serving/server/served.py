@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tradewind.serving.calls import Answer, Call, ModelMetadata, Refusal, RefusalKind
 from tradewind.serving.server.batcher import Batcher
 from tradewind.serving.server.crew import Crew
-from tradewind.serving.server.meters import ModelMeter
+from tradewind.serving.server.metrics.meters import ModelMeter
 from tradewind.serving.tensors import DTYPES, Signature, Tensors, datatype_of
 
 

@@ -37,11 +37,17 @@ from tradewind.serving.batch_transform.records import (
 from tradewind.serving.batch_transform.requests import CreateTransformJob
 from tradewind.serving.calls import Refusal, RefusalKind
 from tradewind.serving.rollout.requests import CreateModel, check_address, read
-from tradewind.serving.server.control_plane import ControlPlane, Operation, Told, arn_of, container_of
-from tradewind.serving.server.endpoints import kept
+from tradewind.serving.server.endpoints.control_plane import (
+    ControlPlane,
+    Operation,
+    Told,
+    arn_of,
+    container_of,
+)
+from tradewind.serving.server.endpoints.engine import kept
+from tradewind.serving.server.endpoints.listing import page
 from tradewind.serving.server.http.invocations import invoke
 from tradewind.serving.server.http.messages import Request
-from tradewind.serving.server.listing import page
 
 _KIND = "transform-job"
 _PACKED = 64 << 10

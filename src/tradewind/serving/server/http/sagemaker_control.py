@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from tradewind.errors import Misuse, Temporary, TradewindError
-from tradewind.serving.server.control_plane import ControlPlane, Operation
-from tradewind.serving.server.endpoint_description import watched
+from tradewind.serving.server.endpoints.control_plane import ControlPlane, Operation
+from tradewind.serving.server.endpoints.description import watched
 from tradewind.serving.server.http.messages import Request, Response
 from tradewind.serving.server.http.routes import Routes, Unanswerable
 

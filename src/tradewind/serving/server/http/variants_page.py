@@ -10,8 +10,8 @@ from msgspec import json
 from tradewind import clock
 from tradewind.serving.server.http.messages import Request, Response
 from tradewind.serving.server.http.routes import Routes
-from tradewind.serving.server.tasks import TaskEngine
-from tradewind.serving.server.variant_fleet import Member
+from tradewind.serving.server.tasks.engine import TaskEngine
+from tradewind.serving.server.tasks.fleet import Member
 
 
 def add_routes(routes: Routes, engine: TaskEngine) -> None:

@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 from tradewind import clock
-from tradewind.serving.server.line_log import LineLog
+from tradewind.serving.server.endpoints.line_log import LineLog
 
 
 def run(main):

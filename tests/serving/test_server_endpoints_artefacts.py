@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 from tradewind.errors import Misuse
-from tradewind.serving.server.artefacts import Artefacts
+from tradewind.serving.server.endpoints.artefacts import Artefacts
 
 
 def archive(files, kind=tarfile.REGTYPE):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tradewind.serving.rollout.alarms import Seen
-from tradewind.serving.server.meters import SECONDS
-from tradewind.serving.server.updates import Watch
+from tradewind.serving.server.endpoints.updates import Watch
+from tradewind.serving.server.metrics.meters import SECONDS
 
 NONE = (0,) * (len(SECONDS) + 1)
 

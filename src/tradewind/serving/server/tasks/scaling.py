@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tradewind import clock
-from tradewind.serving.server.variant_fleet import HERE, VariantFleet
+from tradewind.serving.server.tasks.fleet import HERE, VariantFleet
 from tradewind.serving.variants.scaling.interface import Class, Fleet, Plan, ScalingRule
 from tradewind.serving.variants.selection.interface import Query
 from tradewind.serving.variants.traffic import Traffic

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from tradewind.serving.calls import RefusalKind
-from tradewind.serving.server.meters import Gauges, Histogram, Meters, ModelMeter
+from tradewind.serving.server.metrics.meters import Gauges, Histogram, Meters, ModelMeter
 
 DROPPED = (
     RefusalKind.OVERLOADED,

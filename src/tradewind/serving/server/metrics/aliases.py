@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tradewind.serving.calls import RefusalKind
-from tradewind.serving.server.meters import Gauges, Meters, ModelMeter
-from tradewind.serving.server.metric_families import (
+from tradewind.serving.server.metrics.families import (
     DROPPED,
     Family,
     Sample,
@@ -17,6 +16,7 @@ from tradewind.serving.server.metric_families import (
     labels_of,
     measured,
 )
+from tradewind.serving.server.metrics.meters import Gauges, Meters, ModelMeter
 
 _COUNTS: tuple[tuple[str, str, Callable[[ModelMeter], float]], ...] = (
     ("request_success", "Inference requests answered.", lambda meter: meter.answers),

@@ -1,7 +1,7 @@
 import pytest
 
 from tradewind.serving.calls import DurationStatistic, RefusalKind
-from tradewind.serving.server.meters import Histogram, Meters
+from tradewind.serving.server.metrics.meters import Histogram, Meters
 
 
 def test_a_value_on_a_bound_lies_below_it():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tradewind.errors import Misuse
-from tradewind.serving.server.listing import page
+from tradewind.serving.server.endpoints.listing import page
 
 ROWS = [
     {

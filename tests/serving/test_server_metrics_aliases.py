@@ -1,7 +1,7 @@
 import pytest
 from metric_counts import FORMATS, GAUGES, counted, samples, value
 
-from tradewind.serving.server.metrics import Metrics
+from tradewind.serving.server.http.metrics_page import Metrics
 
 
 @pytest.mark.parametrize(("accept", "parse"), FORMATS)

@@ -17,7 +17,7 @@ from tradewind.serving import tensor_json
 from tradewind.serving.calls import Answer, Call
 from tradewind.serving.rollout.requests import DataCapture
 from tradewind.serving.rollout.traffic import place_in_turn
-from tradewind.serving.server.line_log import LineLog
+from tradewind.serving.server.endpoints.line_log import LineLog
 from tradewind.serving.tensors import Tensors, datatype_of
 
 _TYPE = "application/json"

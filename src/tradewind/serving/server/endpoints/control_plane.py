@@ -23,10 +23,10 @@ from tradewind.serving.rollout.deployment_plan import plan_of
 from tradewind.serving.rollout.endpoint_record import Deployed, EndpointRecord, Side
 from tradewind.serving.rollout.requests import check_address, read
 from tradewind.serving.rollout.update import begun
-from tradewind.serving.server import endpoint_description as description
-from tradewind.serving.server.endpoint import LiveEndpoint
-from tradewind.serving.server.endpoints import Endpoints, kept
-from tradewind.serving.server.listing import page
+from tradewind.serving.server.endpoints import description
+from tradewind.serving.server.endpoints.endpoint import LiveEndpoint
+from tradewind.serving.server.endpoints.engine import Endpoints, kept
+from tradewind.serving.server.endpoints.listing import page
 
 ACCOUNT = "000000000000"
 """In the names of resources (ARN): there are no accounts here."""

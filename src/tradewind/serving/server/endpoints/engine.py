@@ -27,12 +27,12 @@ from tradewind.serving.calls import (
 )
 from tradewind.serving.rollout.endpoint_record import EndpointRecord, Side
 from tradewind.serving.rollout.update import resumed
-from tradewind.serving.server.artefacts import Artefacts
 from tradewind.serving.server.deployments import VERSION, Deployments
-from tradewind.serving.server.endpoint import Bench, LiveEndpoint, SideAtWork
+from tradewind.serving.server.endpoints.artefacts import Artefacts
+from tradewind.serving.server.endpoints.endpoint import Bench, LiveEndpoint, SideAtWork
+from tradewind.serving.server.endpoints.updates import Updates
 from tradewind.serving.server.engine import ModelEngine
-from tradewind.serving.server.meters import Gauges, Meters
-from tradewind.serving.server.updates import Updates
+from tradewind.serving.server.metrics.meters import Gauges, Meters
 
 STORE = "endpoints.sqlite"
 ENDPOINT = "endpoint"

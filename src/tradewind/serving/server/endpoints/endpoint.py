@@ -17,13 +17,13 @@ from tradewind.serving.calls import Answer, Call, Refusal, RefusalKind
 from tradewind.serving.rollout.alarms import Seen
 from tradewind.serving.rollout.endpoint_record import Deployed, EndpointRecord, Side, model_name
 from tradewind.serving.rollout.traffic import part_of, place_in_turn, place_of, split_by
-from tradewind.serving.server.artefacts import Artefacts
-from tradewind.serving.server.capture import Capture
 from tradewind.serving.server.deployments import VERSION, Deployments
+from tradewind.serving.server.endpoints.artefacts import Artefacts
+from tradewind.serving.server.endpoints.capture import Capture
+from tradewind.serving.server.endpoints.line_log import LineLog
+from tradewind.serving.server.endpoints.shadow import Shadow
 from tradewind.serving.server.engine import ModelEngine
-from tradewind.serving.server.line_log import LineLog
-from tradewind.serving.server.meters import OURS
-from tradewind.serving.server.shadow import Shadow
+from tradewind.serving.server.metrics.meters import OURS
 from tradewind.serving.tensors import TensorSpec
 
 _PRESSED = 16

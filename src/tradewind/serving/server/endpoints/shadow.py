@@ -14,7 +14,7 @@ from tradewind import clock
 from tradewind.serving.calls import Answer, Call, Engine, Refusal
 from tradewind.serving.rollout.differences import Difference, difference
 from tradewind.serving.rollout.traffic import place_in_turn
-from tradewind.serving.server.line_log import LineLog
+from tradewind.serving.server.endpoints.line_log import LineLog
 
 _WAITING = 32
 """Copies under way at most; the next is dropped."""

@@ -311,7 +311,7 @@ def test_errors_of_green_alone_ring_and_a_failed_start_is_tried_again(tmp_path) 
 
 
 def test_what_cannot_go_on_nor_back_does_not_keep_the_server_from_starting(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("tradewind.serving.server.updates._AGAIN", 0.05)
+    monkeypatch.setattr("tradewind.serving.server.endpoints.updates._AGAIN", 0.05)
     (tmp_path / "in").mkdir()
     two, three = (times(tmp_path / "in" / f"{each}.onnx", each) for each in (2, 3))
 

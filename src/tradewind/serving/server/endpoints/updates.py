@@ -16,8 +16,8 @@ from tradewind.errors import TradewindError
 from tradewind.serving.rollout.alarms import Seen, alarm
 from tradewind.serving.rollout.endpoint_record import EndpointRecord, Side
 from tradewind.serving.rollout.update import Memory, UpdateDecision, UpdateView, decide
-from tradewind.serving.server.endpoint import LiveEndpoint, SideAtWork
-from tradewind.serving.server.meters import SECONDS
+from tradewind.serving.server.endpoints.endpoint import LiveEndpoint, SideAtWork
+from tradewind.serving.server.metrics.meters import SECONDS
 
 _POLL = 0.1
 """Seconds between two looks at an update that is under way."""

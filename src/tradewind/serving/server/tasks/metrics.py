@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tradewind import clock
-from tradewind.serving.server.metric_families import Family, counted, measured
-from tradewind.serving.server.tasks import TaskEngine
+from tradewind.serving.server.metrics.families import Family, counted, measured
+from tradewind.serving.server.tasks.engine import TaskEngine
 from tradewind.serving.variants.states import State
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tradewind.serving.rollout.endpoint_record import Deployed
 from tradewind.serving.rollout.update import Memory, Phase
-from tradewind.serving.server.endpoint import LiveEndpoint, SideAtWork
+from tradewind.serving.server.endpoints.endpoint import LiveEndpoint, SideAtWork
 
 _VARIANT = {
     Phase.PROVISIONING: "Creating", Phase.BAKING: "Baking", Phase.RETURNING: "Deleting",

@@ -27,9 +27,9 @@ from tradewind.serving.calls import (
     RefusalKind,
 )
 from tradewind.serving.server.engine import ModelEngine
-from tradewind.serving.server.meters import Gauges, Meters
-from tradewind.serving.server.scaling import Scaler
-from tradewind.serving.server.variant_fleet import Member, VariantFleet, cheapest
+from tradewind.serving.server.metrics.meters import Gauges, Meters
+from tradewind.serving.server.tasks.fleet import Member, VariantFleet, cheapest
+from tradewind.serving.server.tasks.scaling import Scaler
 from tradewind.serving.tensors import DTYPES, Signature, Tensors
 from tradewind.serving.variants.demands import Required, demand_of
 from tradewind.serving.variants.selection.interface import Impossible, Query, SelectionRule

@@ -3,8 +3,8 @@ from metric_counts import GAUGES, OPENMETRICS, counted
 
 from tradewind import clock
 from tradewind.serving.server.http.messages import Request
-from tradewind.serving.server.meters import Meters
-from tradewind.serving.server.metrics import Metrics
+from tradewind.serving.server.http.metrics_page import Metrics
+from tradewind.serving.server.metrics.meters import Meters
 
 
 def test_aliases_can_be_left_out():

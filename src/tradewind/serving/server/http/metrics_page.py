@@ -8,9 +8,9 @@ from typing import Any
 
 from tradewind.errors import MissingExtra
 from tradewind.serving.server.http.messages import Request, Response
-from tradewind.serving.server.meters import Gauges, Meters
-from tradewind.serving.server.metric_aliases import mlserver_families, triton_families
-from tradewind.serving.server.metric_families import Family, own_families
+from tradewind.serving.server.metrics.aliases import mlserver_families, triton_families
+from tradewind.serving.server.metrics.families import Family, own_families
+from tradewind.serving.server.metrics.meters import Gauges, Meters
 
 
 class Metrics:

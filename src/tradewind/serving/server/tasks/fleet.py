@@ -19,7 +19,7 @@ from tradewind.serving.calls import Refusal, RefusalKind
 from tradewind.serving.models.answers import made_up
 from tradewind.serving.server.engine import ModelEngine
 from tradewind.serving.server.replicas.interface import ModelFailed, ReplicaLost
-from tradewind.serving.server.variant_library import VariantLibrary
+from tradewind.serving.server.tasks.library import VariantLibrary
 from tradewind.serving.variants.scaling.interface import Limit, Plan
 from tradewind.serving.variants.selection.interface import Standing
 from tradewind.serving.variants.states import State

@@ -1,0 +1,1 @@
+"""Endpoints: weighted variants of models, how they change, and what is kept of their traffic."""

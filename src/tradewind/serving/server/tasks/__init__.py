@@ -1,0 +1,1 @@
+"""Model-less serving: tasks, and the variants that answer them."""
