@@ -37,6 +37,7 @@ PURE = (
     "training/",
     "tuning/",
     "serving/",
+    "advice/",
 )
 SHELLS = {
     line.split(" -> ")[0].strip().removeprefix("tradewind.").replace(".", "/") + ".py"

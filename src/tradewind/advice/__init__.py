@@ -1,0 +1,1 @@
+"""Advice: which machines to use, how many, in which order, and when to give them back."""

@@ -1,0 +1,1 @@
+"""Which configuration to run on: how it is asked, the published advisors, and ours."""

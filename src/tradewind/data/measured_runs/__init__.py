@@ -1,0 +1,1 @@
+"""Run times and costs of workloads on configurations, as somebody measured them."""
