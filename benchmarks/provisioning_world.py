@@ -75,10 +75,10 @@ TUNING_OF_FIVE = (1, 4)
 """Of every five weeks of the load, those that policies are tuned on."""
 TUNING_OF_MARKET = (0.18, 0.63)
 """The part of the market's weeks that policies are tuned on."""
-IN_WEEK = (2.0,)
-"""Days into a week at which its stretches begin."""
-TUNED_AT = 3.5
-"""The same of the stretch of a week for tuning, a quarter as long as those of the table."""
+IN_WEEK = (0.0, 1.75, 3.5, 5.25)
+"""Days into a week at which its stretches begin: at midnight, 18, 12 and 6 o'clock."""
+TUNED_AT = (1.25, 4.5)
+"""The same of the weeks for tuning, where stretches are half as long as those of the table."""
 OUTLOOKS = (OURS, "tributary", "tributary_correlated")
 """Policies that are given forecasts of the market, made of the history before the moment."""
 
@@ -104,8 +104,9 @@ def _most(peak: float, profile: Profile, _hourly: bool) -> int:
 
 UTILISATIONS = (1.3, 1.2, 1.1, 1.05, 1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3)
 HEADROOMS = (0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.5)
+AIMS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 CONTENDERS: dict[str, Contender] = {
-    OURS: Contender(lambda _x, *_: Tradewind(), (math.nan,), math.nan),
+    OURS: Contender(lambda x, *_: Tradewind(aim=x), AIMS, 0.8),
     "fixed": Contender(lambda x, peak, *_: Fixed(peak, x), HEADROOMS, 0.9, spot=False),
     "target_tracking": Contender(lambda x, *_: TargetTracking(x), (0.5,), 0.5, spot=False),
     "target_tracking_tuned": Contender(lambda x, *_: TargetTracking(x), UTILISATIONS, 0.8, spot=False),
@@ -222,13 +223,13 @@ class World:
         low, high = (round(part * room) for part in TUNING_OF_MARKET)
         markets = [week for week in range(room) if (low <= week < high) == tuning]
         weeks = [week for week in range(self.weeks) if (week % 5 in TUNING_OF_FIVE) == tuning]
-        days = (TUNED_AT,) if tuning else IN_WEEK
-        # Spread over the market, in the order of the load.
+        days = TUNED_AT if tuning else IN_WEEK
+        # Spread over the market, in the order of the load; the days of a week in a market's week each.
         apart = max(1.0, len(markets) / len(weeks))
         return [
-            Place(week, day, markets[int(at * apart) % len(markets)], hours)
+            Place(week, day, markets[(int(at * apart) + number) % len(markets)], hours)
             for at, week in enumerate(weeks)
-            for day in days
+            for number, day in enumerate(days)
         ]
 
     def stretch(self, era: Era, place: Place) -> tuple[RequestTrace, float, float, float]:

@@ -1,7 +1,9 @@
 """A client that costs little: the same prebuilt bytes again and again over connections that are kept.
 
 Closed loop: a connection sends its next request as soon as it has its answer. Open loop: requests are due at
-random moments (Poisson), whether or not the server keeps up, and latency counts from the moment due.
+random moments (Poisson), whether or not the server keeps up, and latency counts from the moment due. Where
+every connection is taken a request waits for one; or it is lost, as at a load balancer that has no more
+connections to the server, if `queues` says so.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ class Load:
     failed: int
     latencies: list[float]
     """Seconds, of each request answered with 200."""
+    lost: int
+    """Requests, among those that failed, that found every connection taken."""
     busy: float
     """The client's own share of its core."""
 
@@ -36,20 +40,40 @@ class Load:
 
 
 def load(
-    port: int, request: bytes, *, connections: int, seconds: float, rate: float = 0.0, seed: int = 0
+    port: int,
+    request: bytes,
+    *,
+    connections: int,
+    seconds: float,
+    rate: float = 0.0,
+    seed: int = 0,
+    queues: bool = True,
+    greeting: bytes = b"",
 ) -> Load:
-    """Ask for `seconds`, then wait for what is due; `rate` a second in an open loop, 0 for a closed one."""
+    """Ask for `seconds`, then wait for what is due; `rate` a second in an open loop, 0 for a closed one.
+
+    `greeting` is a request that is asked first over every connection, so that all are open.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_Burst(port, request, connections, seconds, rate, seed).run())
+        return runner.run(_Burst(port, request, connections, seconds, rate, seed, queues, greeting).run())
 
 
 class _Burst:
     def __init__(
-        self, port: int, request: bytes, connections: int, seconds: float, rate: float, seed: int
+        self,
+        port: int,
+        request: bytes,
+        connections: int,
+        seconds: float,
+        rate: float,
+        seed: int,
+        queues: bool,
+        greeting: bytes,
     ) -> None:
         self.request, self.closed = request, rate == 0.0
         self.latencies: list[float] = []
-        self.failed = 0
+        self.failed = self.lost = 0
+        self._queues, self._greeting = queues, greeting
         self.until = 0.0
         self.idle: list[_Caller] = []
         self.due: deque[float] = deque()
@@ -60,6 +84,8 @@ class _Burst:
         callers = [_Caller(self) for _ in range(self._connections)]
         for each in callers:
             await self.connect(each)
+        if self._greeting:
+            await self._accepted(callers)
         start, spent = time.perf_counter(), time.process_time()
         self.until = start + self._seconds
         if self.closed:
@@ -76,7 +102,18 @@ class _Burst:
         self.until = 0.0
         for each in callers:
             each.transport.abort()
-        return Load(seconds, self.failed, self.latencies, busy / seconds)
+        self.failed += self.lost
+        return Load(seconds, self.failed, self.latencies, self.lost, busy / seconds)
+
+    async def _accepted(self, callers: list[_Caller]) -> None:
+        """Ask over every connection: a server may accept it long after the kernel has said that it is."""
+        asking, self.request = self.request, self._greeting
+        for each in callers:
+            each.send(time.perf_counter())
+        while any(each.since for each in callers):
+            await asyncio.sleep(0.002)
+        self.request, self.idle = asking, list(callers)
+        self.latencies, self.failed = [], 0
 
     async def _open(self, start: float) -> None:
         moment = start
@@ -85,8 +122,10 @@ class _Burst:
                 await asyncio.sleep(wait)
             if self.idle:
                 self.idle.pop().send(moment)
-            else:
+            elif self._queues:
                 self.due.append(moment)
+            else:
+                self.lost += 1
 
     async def connect(self, caller: _Caller) -> None:
         await asyncio.get_running_loop().create_connection(lambda: caller, "127.0.0.1", self._port)

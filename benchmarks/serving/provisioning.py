@@ -3,32 +3,34 @@
     make bench NAME=serving/provisioning
     make bench NAME=serving/provisioning ARGS=--quick
 
-The load is WorldCup98, requests by the minute, in stretches of a day, one a week, each scaled so that its
-mean is the work of `--replicas` replicas of the type that is cheapest on demand. Within a minute arrivals
-are drawn from a Poisson process, the same for every policy. Prices are EC2's of 2015 (five types in two
-zones, bid for and billed by the hour, once with every hour paid and once with the refund of the hour that
-the provider cuts short) and of 2019-2020 (p2 and p3, billed by the second; nothing was revoked there, so
-that its refunds would change nothing). Replicas are a queueing model over throughputs of Inception-v3 from
-MArk's repository (requests a minute: c5.large 284, c5.xlarge 490, c5.2xlarge 771, c5.4xlarge 1080,
-p2.xlarge 415 batches of 8), put on the types of the price records by their vCPUs, and by GPUs: a V100
-counts as many K80 as it does in recorded training of ResNet-50. That mapping is assumed, and so is the
-function.
+The load is WorldCup98, requests by the minute, in stretches of six hours, four a week at four times of the
+day, each of a day of its own and scaled so that its mean is the work of `--replicas` replicas of the type
+that is cheapest on demand. Within a minute arrivals are drawn from a Poisson process, the same for every
+policy. Prices are EC2's of 2015 (five types in two zones, bid for and billed by the hour, once with every
+hour paid and once with the refund of the hour that the provider cuts short) and of 2019-2020 (p2 and p3,
+billed by the second; nothing was revoked there, so that its refunds would change nothing). Replicas are a
+queueing model over throughputs of Inception-v3 from MArk's repository (requests a minute: c5.large 284,
+c5.xlarge 490, c5.2xlarge 771, c5.4xlarge 1080, p2.xlarge 415 batches of 8), put on the types of the price
+records by their vCPUs, and by GPUs: a V100 counts as many K80 as it does in recorded training of ResNet-50.
+That mapping is assumed, and so is the function.
 
-Weeks are kept apart: two of five weeks of the load, and the middle of the market's record, are those on
-which policies are tuned, ours too; the table is of the others. (In 2019-2020 prices hardly move, and ours
-met the weeks of that market while it was made, under other load.) Every rival has its own argument for
-headroom set to the boldest that met 99 % on the tuning stretches, found by bisection, and made safer until
-it met it on those of the table as well; `target_tracking` is there once more with its published safety
-factor. Ours stays as it is. The interval with hindsight compares with the boldest setting that met 99 % on
-the stretches of the table themselves, which no user could know. A policy that misses 99 % over all
-stretches together has its intervals in brackets: it did not do what was asked. `fixed` is given the peak of
-its stretch in advance, Knative and Ray Serve twice as many replicas as it needs at most; and where hours
-are billed these two keep replicas for an hour before they go in. Knative and Ray Serve are asked every 10
-s, the others every minute. Policies without spot do the same with and without refunds, and are run once.
-Intervals are of the difference of cost by stretch, drawn by weeks. The bound is what no policy can undercut
-that answers 99 % in time (`serving.provisioning.clairvoyant`), taken of each stretch; where the provider
-refunds hours it is nearly nothing, for hindsight knows which hours will be cut short, and is not compared
-with."""
+Weeks are kept apart: two of five weeks of the load, and the middle of the market's record, are those on which
+policies are tuned, ours too; the table is of the others. (In 2019-2020 prices hardly move, and ours met the
+weeks of that market while it was made, under other load.) Every policy, ours too, has its own argument for
+headroom set to the boldest that met 99 % on the tuning stretches, found by bisection, and made safer until it
+met it on those of the table as well; `target_tracking` is there once more with its published safety factor.
+The interval with hindsight compares at equal attainment: the boldest setting of either side that met 99 % on
+the stretches of the table themselves, which no user could know. A policy that misses 99 % over all stretches
+together has its intervals in brackets: it did not do what was asked. `fixed` is given the peak of its stretch
+in advance, Knative and Ray Serve twice as many replicas as it needs at most; and where hours are billed these
+two keep replicas for an hour before they go in. Knative and Ray Serve are asked every 10 s, the others every
+minute. Policies without spot do the same with and without refunds, and are run once. Intervals are of the
+mean logarithm of the ratio of a policy's cost to ours by stretch, drawn by weeks of the load, and told as the
+percentage by which the policy is dearer; beside them stands the widest of that interval, the one drawn by
+weeks of the market, and Student's over the load's weeks, for few blocks make intervals of a bootstrap too
+narrow. The bound is what no policy can undercut that answers 99 % in time
+(`serving.provisioning.clairvoyant`), taken of each stretch; where the provider refunds hours it is nearly
+nothing, for hindsight knows which hours will be cut short, and is not compared with."""
 
 from __future__ import annotations
 
@@ -45,6 +47,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 import tradewind
 from tradewind.clock import stopwatch
@@ -110,7 +113,7 @@ def main() -> None:
         figures[era] = table.figures(era)
         print(f"\n{era}; load weeks and days {_told(places[era])}")
         if not options.quick:
-            print(f"tuned on {_told(world.places(eras[era], options.hours / 4, tuning=True))}")
+            print(f"tuned on {_told(world.places(eras[era], options.hours / 2, tuning=True))}")
         _show(figures[era])
     for case, each in table.done.items():
         if each.problem:
@@ -152,7 +155,7 @@ class _Table:
         """By bisection the boldest setting that met the share on the tuning stretches, else the safest."""
         low = dict.fromkeys(self.at, 0)
         high = {key: len(CONTENDERS[key[1]].settings) - 1 for key in self.at}
-        hours = self.options.hours / 4
+        hours = self.options.hours / 2
         places = {name: self.world.places(era, hours, tuning=True) for name, era in self.eras.items()}
         while left := [key for key in self.at if low[key] < high[key]]:
             middle = {key: (low[key] + high[key]) // 2 for key in left}
@@ -214,8 +217,7 @@ class _Table:
         return _share(self.outcomes(*key, at, places))
 
     def figures(self, era: str) -> dict[str, dict[str, float | None]]:
-        """By policy: US dollars a day, the share in time, and the interval of the difference to ours by
-        stretch."""
+        """By policy: US dollars a day, the share in time, and the part by which it is dearer than ours."""
         places = self.places[era]
         mine = {name: self.outcomes(era, name, self.at[era, name], places) for name in self.policies}
         mine[BOUND] = self.outcomes(era, BOUND, 0, places)
@@ -240,24 +242,49 @@ class _Table:
                 row["leases"] = _rounded(float(np.mean([each.leases for each in outcomes])))
                 row["revocations"] = _rounded(float(np.mean([each.revocations for each in outcomes])))
                 row["seconds"] = _rounded(float(np.mean([each.seconds for each in outcomes])))
-            if name not in (OURS, BOUND) and OURS in mine:
-                row |= self._against(costs[name], costs[OURS], places, "")
-                bold = self.outcomes(era, name, self.boldest[era, name], places)
-                theirs = np.array([each.cost for each in bold]) * 24 / self.options.hours
+                theirs = self._bold(era, name, places)
                 row["hindsight_setting"] = _rounded(self._setting(name, self.boldest[era, name]))
                 row["hindsight_cost"] = _rounded(float(theirs[np.isfinite(theirs)].mean()))
-                row |= self._against(theirs, costs[OURS], places, "hindsight_")
+            if name not in (OURS, BOUND) and OURS in mine:
+                row |= self._against(costs[name], costs[OURS], places, "")
+                row |= self._against(theirs, self._bold(era, OURS, places), places, "hindsight_")
             found[name] = row
         return found
+
+    def _bold(self, era: str, name: str, places: Sequence[Place]) -> NDArray[np.float64]:
+        """US dollars a day by stretch with hindsight."""
+        found = self.outcomes(era, name, self.boldest[era, name], places)
+        return np.array([each.cost for each in found]) * 24 / self.options.hours
 
     def _against(
         self, theirs: NDArray[np.float64], ours: NDArray[np.float64], places: Sequence[Place], prefix: str
     ) -> dict[str, float | None]:
-        """The interval of what they cost more than ours, by stretch, drawn by weeks."""
-        both = np.isfinite(theirs) & np.isfinite(ours)
-        weeks = [place.week for place, kept in zip(places, both, strict=True) if kept]
-        interval = paired_interval((theirs - ours)[both], weeks, seed=self.options.seed)
-        return {f"{prefix}ci_low": _rounded(interval.low), f"{prefix}ci_high": _rounded(interval.high)}
+        """By how much dearer they are than ours, as a part of ours, with intervals."""
+        kept = np.isfinite(theirs) & np.isfinite(ours)
+        if not kept.any():
+            return {}
+        logs = np.log(theirs[kept] / ours[kept])
+        weeks = [place.week for place, good in zip(places, kept, strict=True) if good]
+        markets = [place.market_week for place, good in zip(places, kept, strict=True) if good]
+        drawn = [paired_interval(logs, blocks, seed=self.options.seed) for blocks in (weeks, markets)]
+        bounds = [(each.low, each.high) for each in drawn] + [_student(logs, weeks)]
+        named = {
+            "dearer": drawn[0].mean,
+            "ci_low": drawn[0].low,
+            "ci_high": drawn[0].high,
+            "widest_low": min(low for low, _ in bounds),
+            "widest_high": max(high for _, high in bounds),
+        }
+        return {f"{prefix}{key}": _rounded(math.expm1(value)) for key, value in named.items()}
+
+
+def _student(values: NDArray[np.float64], blocks: Sequence[int]) -> tuple[float, float]:
+    """Student's interval of the mean at 95 %, over the means of the blocks."""
+    means = [values[np.array(blocks) == block].mean() for block in sorted(set(blocks))]
+    if len(means) < 2:
+        return -math.inf, math.inf
+    half = stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / math.sqrt(len(means))
+    return float(np.mean(means) - half), float(np.mean(means) + half)
 
 
 def _share(outcomes: Sequence[Outcome]) -> float:
@@ -271,8 +298,8 @@ def _rounded(value: float) -> float | None:
 
 def _show(found: Mapping[str, Mapping[str, Any]]) -> None:
     print(
-        f"{'':22}{'USD/day':>9}{'in time':>9}{'worst':>9}{'vs bound':>10}{'dearer than ours, 95 %':>26}"
-        f"{'the same with hindsight':>26}"
+        f"{'':22}{'USD/day':>9}{'in time':>9}{'worst':>9}{'vs bound':>10}"
+        f"{'% dearer than ours':>20}{'95 %':>18}{'widest':>18}{'with hindsight':>28}{'widest':>18}"
         f"{'setting':>9}{'leases':>8}{'revoked':>9}{'s':>7}"
     )
     for name, row in found.items():
@@ -280,10 +307,7 @@ def _show(found: Mapping[str, Mapping[str, Any]]) -> None:
             ("cost", "9.2f"), ("slo", "9.4f"), ("least_slo", "9.4f"), ("vs_clairvoyant", "10.3f"),
         ]  # fmt: skip
         line = f"{name:22}" + "".join(_cell(row.get(key), form) for key, form in cells)
-        for prefix in ("", "hindsight_"):
-            low, high = row.get(f"{prefix}ci_low"), row.get(f"{prefix}ci_high")
-            told = f"{low:+.2f} to {high:+.2f}" if low is not None and high is not None else ""
-            line += f"{f'({told})' if told and row['slo'] < SHARE else told:>26}"
+        line += _told_dearer(row, "", 20) + _told_dearer(row, "hindsight_", 10)
         for key, form in (
             ("setting", "9g"),
             ("leases", "8.0f"),
@@ -292,6 +316,17 @@ def _show(found: Mapping[str, Mapping[str, Any]]) -> None:
         ):
             line += _cell(row.get(key), form)
         print(line)
+
+
+def _told_dearer(row: Mapping[str, Any], prefix: str, width: int) -> str:
+    """The percentage by which a policy is dearer, and its two intervals."""
+    mean = row.get(f"{prefix}dearer")
+    line = " " * width if mean is None else f"{100 * mean:>{width}.1f}"
+    for low, high in (("ci_low", "ci_high"), ("widest_low", "widest_high")):
+        bounds = row.get(prefix + low), row.get(prefix + high)
+        told = f"{100 * bounds[0]:+.1f} to {100 * bounds[1]:+.1f}" if None not in bounds else ""
+        line += f"{f'({told})' if told and row['slo'] < SHARE else told:>18}"
+    return line
 
 
 def _cell(value: float | None, form: str) -> str:
@@ -308,14 +343,14 @@ def _options() -> argparse.Namespace:
     made.add_argument("--quick", action="store_true", help="two short stretches, no tuning; < 45 s")
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--jobs", type=int, default=2)
-    made.add_argument("--hours", type=float, default=0.0, help="of a stretch; 24, or 6 if quick")
+    made.add_argument("--hours", type=float, default=0.0, help="of a stretch; 6, or 4 if quick")
     made.add_argument("--stretches", type=int, default=0, help="all, or 2 if quick")
     made.add_argument("--replicas", type=float, default=12.0, help="mean load in replicas")
     made.add_argument("--policies", default="", help="only these, with commas between")
     made.add_argument("--era", default="", help="only eras whose name holds this")
     found = made.parse_args()
     found.stretches = found.stretches or (2 if found.quick else 1000)
-    found.hours = found.hours or (6.0 if found.quick else 24.0)
+    found.hours = found.hours or (4.0 if found.quick else 6.0)
     return found
 
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from small_endpoint import write_endpoint
 from tradewind.cli.main import main
 from tradewind.data.runs import RunIndex
 from tradewind.tuning.study import Study
@@ -63,3 +64,19 @@ def test_the_report_of_a_study_in_its_folder_and_by_name(capsys, tmp_path):
     told = json.loads(out)
     assert code == 0 and told["study"]["name"] == "other" and told["study"]["best"] == 0
     assert ask(capsys, str(tmp_path / "absent.sqlite"), "--study", "x")[0] == 2
+
+
+def test_the_report_of_an_endpoint(capsys, tmp_path):
+    folder = tmp_path / "endpoint-1"
+    folder.mkdir()
+    write_endpoint(folder / "journal.sqlite")
+    code, out, _ = ask(capsys, str(folder))
+    assert code == 0 and "Endpoint made: ended; 1,110 requests, 99.10% in time, p99" in out
+    assert "for the peak" in (folder / "report.html").read_text()
+    target = tmp_path / "r.html"
+    code, out, _ = ask(capsys, str(folder / "journal.sqlite"), "--to", str(target), "--json")
+    told = json.loads(out)
+    assert code == 0 and told["report"] == str(target) and target.exists()
+    assert told["kept"] is True and told["requests"] == 1110 and told["replicas"] == 2
+    assert told["cost"] == 0.2375 and told["cost_of_peak_on_demand"] == pytest.approx(2.7)
+    assert told["revocations"] == 1 and told["decisions"] == 3 and told["outcome"] == "ended"

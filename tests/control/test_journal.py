@@ -324,3 +324,48 @@ def test_an_action_of_every_kind_is_decoded(tmp_path):
         (entry,) = reading.entries()
     assert entry.decision == decision and entry.recalled == Memory()
     assert entry.outcomes == (Outcome(), Outcome(problem="sold out"))
+
+
+MEASURING = """
+import sys
+sys.path.insert(0, {here!r})
+from test_journal import header
+from tradewind.control.journal import Journal
+with Journal({path!r}, header()) as journal:
+    for at in range(10_000):
+        journal.record_measurement(float(at), "course", [at, at / 2])
+        print(at, flush=True)
+"""
+
+
+def test_acknowledged_measurements_outlast_a_kill(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    program = MEASURING.format(here=os.path.dirname(__file__), path=str(path))
+    writer = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    with writer.stdout:
+        acknowledged = next(int(line) for line in writer.stdout if int(line) >= 100)
+        writer.send_signal(signal.SIGKILL)
+        acknowledged = max([acknowledged, *map(int, writer.stdout.read().split())])
+    writer.wait()
+    with Journal.read(path, KNOWN) as reading:
+        found = reading.measurements("course", list[float])
+        assert reading.measurements("another") == ()
+    assert len(found) >= acknowledged + 1
+    assert found == tuple((float(at), [float(at), at / 2]) for at in range(len(found)))
+
+
+def test_a_journal_of_before_there_were_measurements(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    with Journal(path, header()) as journal:
+        write(journal, 2)
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE measurements")
+    database.close()
+    with Journal.read(path, KNOWN) as reading:
+        assert reading.measurements("course") == ()
+    with Journal(path, header()) as journal:
+        journal.record_measurement(1.0, "course", {"a": 1})
+    with Journal.read(path, KNOWN) as reading:
+        assert reading.measurements("course", dict[str, int]) == ((1.0, {"a": 1}),)
+        with pytest.raises(Corrupt, match="course"):
+            reading.measurements("course", int)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
 import traceback
+from functools import partial
 from types import SimpleNamespace
 
 import boto3
@@ -19,10 +21,18 @@ from tradewind.serving.models.repository import Repository, Trust
 from tradewind.serving.server.deployments import Deployments
 from tradewind.serving.server.endpoints.control_plane import ControlPlane
 from tradewind.serving.server.endpoints.engine import Endpoints
+from tradewind.serving.server.endpoints.metrics import endpoint_families
 from tradewind.serving.server.engine import ModelEngine, Options
-from tradewind.serving.server.http import open_inference, sagemaker_control, sagemaker_runtime
+from tradewind.serving.server.http import (
+    open_inference,
+    sagemaker_async,
+    sagemaker_control,
+    sagemaker_runtime,
+)
 from tradewind.serving.server.http.listener import HttpServer
+from tradewind.serving.server.http.metrics_page import Metrics
 from tradewind.serving.server.http.routes import Routes
+from tradewind.serving.server.later_answers import LaterAnswers
 from tradewind.serving.server.transform_jobs import TransformJobs
 
 
@@ -56,15 +66,54 @@ def client(name, address):
     )
 
 
+def checked(control):
+    """The client, every answer to which is held against the service's own model of it."""
+
+    def check(model, http_response, **_):
+        if http_response.status_code == 200:
+            said = json.loads(http_response.content or b"{}")
+            _check(said, model.output_shape, model.name)
+
+    control.meta.events.register("after-call.sagemaker", check)
+    return control
+
+
+def _check(said, shape, where):
+    if shape is None:
+        assert said == {}, where
+    elif shape.type_name == "structure":
+        assert isinstance(said, dict) and set(said) <= set(shape.members), (where, said)
+        assert set(shape.required_members) <= set(said), (where, said, shape.required_members)
+        for key, value in said.items():
+            _check(value, shape.members[key], f"{where}.{key}")
+    elif shape.type_name == "list":
+        assert isinstance(said, list) and len(said) >= shape.metadata.get("min", 0), (where, said)
+        for each in said:
+            _check(each, shape.member, where)
+    elif shape.type_name == "map":
+        assert isinstance(said, dict), (where, said)
+    else:
+        kinds = {
+            "string": str, "boolean": bool, "integer": int, "long": int, "float": (int, float),
+            "double": (int, float), "timestamp": (int, float),
+        }  # fmt: skip
+        assert isinstance(said, kinds[shape.type_name]), (where, said)
+        assert not getattr(shape, "enum", None) or said in shape.enum, (where, said)
+        least, most = shape.metadata.get("min"), shape.metadata.get("max")
+        size = len(said) if isinstance(said, str) else said
+        assert least is None or size >= least, (where, said)
+        assert most is None or size <= most, (where, said)
+
+
 async def opened(folder, base=None, options=None, said=None, trust=None):
     """The engine, the control plane and the transform jobs over a folder, open."""
     library = Deployments(Repository(base) if base else None, trust or Trust())
     engine = ModelEngine(library, options or Options())
     endpoints = Endpoints(engine, library, folder, said=said or (lambda text: None))
     plane = ControlPlane(endpoints)
-    jobs = TransformJobs(plane)
+    jobs, later = TransformJobs(plane), LaterAnswers(endpoints)
     await endpoints.open()
-    return SimpleNamespace(endpoints=endpoints, plane=plane, jobs=jobs, engine=engine)
+    return SimpleNamespace(endpoints=endpoints, plane=plane, jobs=jobs, later=later, engine=engine)
 
 
 async def closed(stage):
@@ -81,7 +130,11 @@ def endpoint_server(folder, base=None, **more):
         routes = Routes()
         sagemaker_runtime.add_routes(routes, stage.endpoints)
         sagemaker_control.add_routes(routes, stage.plane, stage.jobs.operations)
+        sagemaker_async.add_routes(routes, stage.later)
         open_inference.add_routes(routes, stage.endpoints)
+        told = partial(endpoint_families, stage.endpoints)
+        metrics = Metrics(stage.endpoints.meters, stage.endpoints.gauges, more=told)
+        routes.add("GET", "/metrics", metrics.answer)
         server = HttpServer(routes, on_error=lambda request, error: problems.append(error))
         await server.start()
         found.loop, found.stage, found.ended = asyncio.get_running_loop(), stage, asyncio.Event()
@@ -95,7 +148,7 @@ def endpoint_server(folder, base=None, **more):
     thread.start()
     try:
         assert started.wait(20)
-        found.control = client("sagemaker", found.address)
+        found.control = checked(client("sagemaker", found.address))
         found.runtime = client("sagemaker-runtime", found.address)
         yield found
     finally:
@@ -109,7 +162,9 @@ def on_loop(found, work):
     return asyncio.run_coroutine_threadsafe(work, found.loop).result(20)
 
 
-def deploy(control, name, models, weights=None, shadows=None, capture=None, counts=None, config=""):
+def deploy(
+    control, name, models, weights=None, shadows=None, capture=None, counts=None, config="", later=None
+):
     """Create models and a configuration, and return the configuration's name."""
     config = config or f"{name}-config"
 
@@ -131,6 +186,8 @@ def deploy(control, name, models, weights=None, shadows=None, capture=None, coun
         more["ShadowProductionVariants"] = [variant(*each) for each in shadows.items()]
     if capture:
         more["DataCaptureConfig"] = capture
+    if later:
+        more["AsyncInferenceConfig"] = later
     control.create_endpoint_config(
         EndpointConfigName=config,
         ProductionVariants=[variant(*each) for each in models.items()],

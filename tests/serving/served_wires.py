@@ -35,6 +35,7 @@ def routes_of(engine) -> Routes:
     ):
         wire.add_routes(routes, engine)
     triton_settings.add_routes(routes)
+    sagemaker_runtime.add_refusal(routes)
     return routes
 
 
@@ -69,7 +70,7 @@ def served(engine, **options):
 def ask(routes: Routes, method: str, target: str, body: bytes = b"", **headers: str) -> Response:
     """The response of the handlers alone; a header `x_y` is sent as `x-y`. Refusals in their path's shape."""
     named = {name.replace("_", "-").lower(): value for name, value in headers.items()}
-    request = Request(method, target.partition("?")[0], "", named, body, arrived=1000.0)
+    request = Request(method, target.partition("?")[0], target.partition("?")[2], named, body, arrived=1000.0)
     try:
         match = routes.find(method, target)
         request.variables = match.variables

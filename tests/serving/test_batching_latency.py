@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradewind.serving.batching.latency import FIRST_SPREAD, FORGETTING, ArrivalRate, LearnedLatency
+from tradewind.serving.batching.latency import (
+    FIRST_SPREAD,
+    FORGETTING,
+    ArrivalRate,
+    Beside,
+    LearnedLatency,
+)
 
 
 def learned(batches: list[tuple[int, float]]) -> LearnedLatency:
@@ -102,3 +108,14 @@ def test_arrivals_of_one_moment_count_all() -> None:
     for _ in range(10):
         rate = rate.arrived(1.0)
     assert rate.of(1.0) == pytest.approx(10 / (1.0 - math.exp(-1.0)))
+
+
+def test_what_happens_beside_a_batch_by_hand() -> None:
+    assert Beside().most == 0.0
+    first = Beside().observed(0.008)
+    assert (first.mean, first.deviation, first.most) == (0.008, 0.004, 0.016)
+    then = first.observed(0.016)
+    assert then.mean == pytest.approx(0.009) and then.deviation == pytest.approx(0.005)
+    for _ in range(100):
+        then = then.observed(0.002)
+    assert then.most == pytest.approx(0.002, abs=1e-6)

@@ -14,7 +14,7 @@ FUNCTION = FunctionTerms(per_request=2e-6, warm=0.03, cold=0.5, concurrency=4)
 
 def burst(**fields):
     plain = {
-        "slack": 0.05, "rows": 1, "ahead": 0, "replicas": 2, "busy": 0, "largest": 4,
+        "slack": 0.05, "rows": 1, "ahead": 0, "replicas": 2, "largest": 4,
         "latency": Latency(0.002, 0.008), "calling": 0, "warm": 4,
     }  # fmt: skip
     return Burst(**plain | fields)
@@ -27,7 +27,6 @@ def burst(**fields):
         ({"rows": 6}, 0.020),  # a request of more rows than a batch goes alone, whole
         ({"ahead": 7}, 0.016),  # eight rows: a batch of four on each
         ({"ahead": 8}, 0.032),  # nine: three batches on two replicas are two rounds
-        ({"ahead": 8, "busy": 2}, 0.024),  # the first of them half done
         ({"replicas": 0}, math.inf),
     ],
 )

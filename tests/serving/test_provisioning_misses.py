@@ -5,7 +5,7 @@ import pytest
 
 from tradewind.estimates.load.interface import LoadForecast
 from tradewind.serving.provisioning.interface import Traffic
-from tradewind.serving.provisioning.misses import dispersion, lost, mean_of, needed, rates_of
+from tradewind.serving.provisioning.misses import dispersion, lost, mean_of, needed, rates_of, worthwhile
 
 
 def certain(rate):
@@ -66,3 +66,21 @@ def test_dispersion_of_poisson_is_about_one_and_of_bursts_more():
     bursty = Traffic(60.0, 0.0, tuple(wild.mean(axis=1) / 5), tuple(wild.max(axis=1) / 5), (), 0.0)
     assert dispersion(bursty) > 10
     assert dispersion(Traffic(60.0, 0.0, (), (), (), 0.0)) == 1.0
+
+
+def test_what_is_worth_its_hour_is_the_newsvendors_order():
+    """Rates of 1 to 60 without any doubt or burst: the last bit of use to a quarter of the hour is at 45."""
+    rates = np.repeat(np.arange(1.0, 61.0)[:, None], 13, axis=1)
+    for use, capacity in ((0.25, 45.0), (0.5, 30.0), (0.9, 6.0)):
+        assert worthwhile(rates, use, 0.8, 1e-9) == pytest.approx(capacity, abs=1.0)
+
+
+def test_a_peak_of_minutes_is_worth_no_hour_unless_much_is_asked_of_little():
+    rates = np.full((60, 13), 100.0)
+    rates[20:25] = 200.0
+    assert worthwhile(rates, 0.5, 0.8, 1.0) < 102.0
+    assert worthwhile(rates, 0.05, 0.8, 1.0) > 190.0
+
+
+def test_nothing_to_come_is_worth_nothing():
+    assert worthwhile(np.zeros((60, 13)), 0.5, 0.8, 1.0) < 0.1

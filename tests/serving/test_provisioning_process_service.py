@@ -22,7 +22,7 @@ from tradewind.serving.provisioning.process_service import ProcessService
 from tradewind.serving.provisioning.service import Ready, Stranded
 from tradewind.serving.server.engine import ModelEngine, Options
 from tradewind.serving.server.metrics.meters import Meters
-from tradewind.serving.server.rented import RentedCrews
+from tradewind.serving.server.rented import RentedCrews, Weight
 
 MODEL = textwrap.dedent(
     '''
@@ -224,6 +224,72 @@ def test_traffic_is_what_the_meters_counted() -> None:
         await service.close()
 
     clock.run(main(), speed=50.0)
+
+
+def test_requests_to_a_quick_model_count_for_less() -> None:
+    class Weighing(RentedCrews):
+        waiting = 2.5
+
+        def weight(self, name, version):
+            return Weight(0.25, 0.5) if name == "quick" else Weight()
+
+    async def main():
+        meters = Meters()
+        for name, count in (("quick", 40), ("slow", 10)):
+            for _ in range(count):
+                meters.model(name, "1").began()
+        service = ProcessService(
+            Weighing(), asyncio.get_running_loop(), meters, InlineRuntime(), str, startup=1.0, interval=10.0,
+        )  # fmt: skip
+        await service.open(False)
+        for name, count in (("quick", 80), ("slow", 20)):
+            meter = meters.model(name, "1")
+            for _ in range(count):
+                meter.began()
+                meter.answered(0.0, 0.01, 0.01, 1)
+        start = clock.now()
+        await true(lambda: clock.now() >= start + 12.0, 1000.0)
+        traffic = service.traffic()
+        # 80 quick ones count as 20: 40 in all, in ten seconds of the market, a tenth of one of the wall's.
+        assert traffic.rates[-1] * (10.0 / 100.0) == pytest.approx(40.0, rel=0.15)
+        # Of those in hand before, 40 count as 20, and so there were 30 at the least.
+        assert traffic.ongoing[-1] == 30.0 and traffic.waiting == 2.5
+        await service.close()
+
+    clock.run(main(), speed=100.0)
+
+
+def test_chance_is_no_burst_where_the_market_is_quick() -> None:
+    """Five seconds of a market at sixty to one are too short for requests of the wall to be counted in."""
+
+    async def main():
+        meters = Meters()
+        service = ProcessService(
+            RentedCrews(),
+            asyncio.get_running_loop(),
+            meters,
+            InlineRuntime(),
+            str,
+            startup=1.0,
+            interval=10.0,
+        )
+        await service.open(False)
+        meter, start = meters.model("m", "1"), clock.now()
+        while clock.now() < start + 41.0:
+            for _ in range(3):
+                meter.began()
+            await clock.sleep_until(clock.now() + 4.0)
+        traffic = service.traffic()
+        assert len(traffic.rates) >= 4 and traffic.rates[-1] > 0
+        assert traffic.peaks == pytest.approx(traffic.rates, rel=0.05)
+        account = service.account()
+        assert account.begun >= 30 and sum(account.stays) == 0
+        meter.answered(0.0, 0.03, 0.03, 1)
+        account = service.account()
+        assert account.stays[account.buckets.index(0.05)] == sum(account.stays) == 1
+        await service.close()
+
+    clock.run(main(), speed=60.0)
 
 
 def test_functions_and_simulations_are_refused() -> None:

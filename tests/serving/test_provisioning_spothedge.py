@@ -6,6 +6,7 @@ from serving_worlds import lease, offer, view_of
 
 from tradewind.errors import Misuse
 from tradewind.market.decisions import Release, Take
+from tradewind.market.instances import Pool
 from tradewind.market.leases import Revocation
 from tradewind.market.offers import Terms
 from tradewind.serving.provisioning.spothedge import SpotHedge
@@ -19,6 +20,9 @@ OFFERS = [
     offer("medium", 0.2),
     offer("medium", 0.09, Terms.SPOT, "east-1a"),
 ]
+
+
+POOLS = (Pool("small", "east-1a"), Pool("small", "east-1b"))
 
 
 class TestLaws(ProvisioningLaws):
@@ -86,9 +90,21 @@ def test_a_zone_that_takes_back_is_avoided_until_fewer_than_two_are_left():
     decision, memory = policy.decide(warned, memory)
     assert [str(each) for each in memory.taken_back] == ["small@east-1a"]
     assert taken(decision)["small@east-1b", "spot"] == 1
-    two = msgspec.structs.replace(warned, market=msgspec.structs.replace(warned.market, offers=tuple(OFFERS)))
-    _, memory = policy.decide(two, memory)
-    assert memory.taken_back == ()
+    two = msgspec.structs.replace(view, market=msgspec.structs.replace(view.market, offers=tuple(OFFERS)))
+    assert policy.decide(two, msgspec.structs.replace(memory, taken_back=POOLS))[1].taken_back == ()
+
+
+def test_what_gives_notice_now_is_avoided_though_nothing_else_is_left():
+    """Both zones took back, so that both are good again; but what is warned of now would warn again."""
+    spot = [lease(number, terms=Terms.SPOT) for number in range(4)]
+    policy = SpotHedge()
+    _, memory = policy.decide(view_of(OFFERS, (), [12.0]), policy.recall())
+    view = view_of(OFFERS, spot, [12.0], at=200.0)
+    notices = tuple(Revocation(each.id, NOW + 190, NOW + 310) for each in spot)
+    warned = msgspec.structs.replace(view, market=msgspec.structs.replace(view.market, revocations=notices))
+    decision, memory = policy.decide(warned, msgspec.structs.replace(memory, taken_back=POOLS))
+    assert memory.taken_back == POOLS[:1]
+    assert taken(decision) == {("small@east-1b", "spot"): 4, ("small@east-1a", "on_demand"): 4}
 
 
 def test_a_type_without_a_profile_is_refused():

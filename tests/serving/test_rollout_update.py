@@ -92,8 +92,27 @@ def test_a_rolling_update_replaces_and_comes_back_batch_by_batch() -> None:
 def test_after_an_absence_a_bake_begins_anew_and_memory_reads_back() -> None:
     _, memory = decide(UpdateView(6, green=1.0), begun(CANARY, 0.0))
     again = resumed(json.decode(json.encode(memory), type=Memory), 500.0)
+    # Green keeps its callers, but nothing is counted as baked while it is not up.
+    decision, again = decide(UpdateView(505, green=0.0), again)
+    assert decision.share == 0.2 and decision.variant == "Creating" and not decision.over
     decision, _ = decide(UpdateView(510, green=1.0), again)
-    assert decision.share == 0.2 and decision.variant == "Baking" and decision.ask_at == 560
+    assert decision.share == 0.2 and decision.variant == "Baking" and decision.ask_at == 570
+
+
+@pytest.mark.parametrize("steps", [plans.all_at_once(), plans.rolling(Size(PERCENT, 50), 2)])
+def test_after_an_absence_an_update_is_not_over_before_green_is_up_again(steps) -> None:
+    memory, seen = begun(Plan(steps=steps, bake=1.0, termination=1.0), 0.0), set()
+    for now in range(20):
+        view = UpdateView(now, green=1.0, blue=1.0)
+        seen.add(memory.phase)
+        away = resumed(memory, now)
+        for later in range(now, now + 100):
+            decision, away = decide(UpdateView(later, green=0.0, blue=0.0), away)
+            assert not decision.over
+        decision, memory = decide(view, memory)
+        if decision.over:
+            break
+    assert seen == {Phase.PROVISIONING, Phase.BAKING, Phase.WAITING} and decision.over == "green"
 
 
 moments = st.lists(

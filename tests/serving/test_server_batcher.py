@@ -332,3 +332,67 @@ def test_it_ends_some_time() -> None:
             await asked
 
     clock.run(main())
+
+
+def test_the_next_batch_does_not_wait_until_a_crowd_was_refused() -> None:
+    class Crowded:
+        """Refuses forty and takes what is left."""
+
+        name, order = "crowded", "arrival"
+
+        def recall(self):
+            return None
+
+        def decide(self, queue, memory):
+            waiting = len(queue.sizes)
+            return (Choice(drop=40, take=1) if waiting > 40 else Choice(take=1)), memory
+
+    class Watching(Twice):
+        async def run(self, inputs):
+            self.refused = meter.refusals[RefusalKind.OVERLOADED]
+            return await super().run(inputs)
+
+    async def main():
+        nonlocal meter
+        replica = Watching(1.0)
+        batcher, meter = batcher_of(replica, rule=Crowded(), objective=0.5)
+        asked = [asyncio.create_task(ask(batcher, number)) for number in range(42)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert answers[0] == [0] and answers[41] == [82]
+        assert all(each.kind is RefusalKind.OVERLOADED and each.retry_after > 0 for each in answers[1:41])
+        assert replica.refused <= 16 and meter.refusals[RefusalKind.OVERLOADED] == 40
+        assert batcher.waiting == 0 and meter.in_progress == 0
+
+    meter = None
+    clock.simulate(main())
+
+
+def test_a_rule_sees_what_is_left_of_the_time_once_answers_have_to_be_sent() -> None:
+    class Seeing(AsMany):
+        def decide(self, queue, memory):
+            seen.append(queue.deadlines[0] - queue.now)
+            return super().decide(queue, memory)
+
+    async def slow_to_send(batcher):
+        await ask(batcher, 1)
+        took = clock.stopwatch()
+        while took() < 0.02:
+            pass
+
+    async def main():
+        batcher, _ = batcher_of(Twice(), rule=Seeing(), objective=10.0)
+        await slow_to_send(batcher)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await ask(batcher, 2)
+        batcher, _ = batcher_of(Twice(), rule=Seeing(), objective=0.01)
+        await slow_to_send(batcher)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await ask(batcher, 3)
+
+    seen = []
+    clock.run(main())
+    assert seen[0] == pytest.approx(9.5, abs=0.01)  # a twentieth is left to the way
+    assert 8.5 < seen[1] < 9.5 - 0.02
+    assert seen[3] == pytest.approx(0.0075, abs=0.001)  # never more than a quarter of the time is kept free

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tradewind import clock
 from tradewind.errors import Corrupt, Misuse, Temporary, Unreachable
+from tradewind.serving.models.opening import Opening
 from tradewind.serving.server.embeddings.cached import CachedEmbeddings
 from tradewind.serving.server.embeddings.table import EmbeddingTable
+from tradewind.serving.server.replicas.own_process import OwnProcess
 
 WIDTH = 5
 VECTORS = np.random.default_rng(2).normal(size=(260, WIDTH)).astype(np.float32)
@@ -106,3 +109,54 @@ def test_what_is_left_unprocessed_is_asked_for_again(table, monkeypatch):
         table.read(range(100))
     # Pauses of 0.05, 0.1 and 0.2 s fit into 0.4.
     assert table._client.asked == [100] * 4
+
+
+MODEL = '''
+import os
+
+from tradewind.serving.server.embeddings.cached import CachedEmbeddings
+from tradewind.serving.server.embeddings.table import EmbeddingTable
+
+
+class Mean:
+    """The mean of the embeddings of a row's words."""
+
+    signature = {"inputs": {"words": ["INT64", [-1, 3]]}, "outputs": {"mean": ["FP32", [-1, 5]]}}
+
+    def load(self):
+        self.table = EmbeddingTable(
+            "words", 5, endpoint_url=os.environ.get("EMBEDDINGS", ""), region="us-east-1"
+        )
+        self.embeddings = CachedEmbeddings(self.table, capacity=100)
+
+    def predict(self, inputs):
+        return {"mean": self.embeddings.vectors(inputs["words"]).mean(axis=1)}
+
+    def close(self):
+        self.table.close()
+'''
+
+
+def test_a_model_of_ones_own_reads_its_embeddings_through_the_cache(url, table, tmp_path, monkeypatch):
+    """The example of the page on serving, in a replica's process of its own."""
+    (tmp_path / "mean_of_words.py").write_text(MODEL)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("EMBEDDINGS", url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    async def main():
+        replica = OwnProcess(Opening(python="mean_of_words:Mean"))
+        await replica.open()
+        words = np.array([[1, 2, 3], [3, 2, 200]])
+        for _ in range(2):
+            found = await replica.run({"words": words})
+            assert np.array_equal(found["mean"], VECTORS[words].mean(axis=1))
+        table.write([1], np.zeros((1, WIDTH)))
+        found = await replica.run({"words": words})
+        assert np.array_equal(found["mean"], VECTORS[words].mean(axis=1)), "from memory: nothing was read"
+        table.write([1], VECTORS[1:2])
+        await replica.close()
+
+    clock.run(main())

@@ -9,7 +9,9 @@ import fsspec
 import pytest
 
 from tradewind import clock
-from tradewind.serving.server.endpoints.line_log import LineLog
+from tradewind.errors import Unreachable
+from tradewind.serving.server.endpoints import line_log
+from tradewind.serving.server.endpoints.line_log import LineCounts, LineLog
 
 
 def run(main):
@@ -64,6 +66,7 @@ def test_on_a_full_disk_whole_lines_are_kept_and_the_rest_is_counted(tmp_path, s
         log.add("p", lambda: b"z" * 1000)
         await log.close()
         assert (log.written, log.lost) == (2, 5)
+        assert log.counts == {"p": LineCounts(2, 2002, no_disk=5)}
 
     run(main)
     (file,) = (tmp_path / "p").rglob("*.jsonl")
@@ -75,7 +78,24 @@ def test_what_waits_is_bounded(tmp_path) -> None:
     async def main():
         log = LineLog(str(tmp_path), tmp_path / "spool")
         assert log.add("p", lambda: b"{}", 60 << 20) and not log.add("p", lambda: b"{}", 5 << 20)
-        assert log.lost == 1
+        log.pass_over("q")
+        assert log.lost == 2 and (log.counts["p"].no_room, log.counts["q"].too_large) == (1, 1)
+
+    run(main)
+
+
+def test_closing_that_is_cancelled_loses_no_line(tmp_path) -> None:
+    async def main():
+        log = LineLog(str(tmp_path), tmp_path / "spool")
+        log.start()
+        log.add("p", lambda: b"{}")
+        first = asyncio.create_task(log.close())
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        assert first.cancelled()
+        await log.close()
+        assert log.written == 1
 
     run(main)
 
@@ -112,3 +132,38 @@ def test_a_store_that_cannot_be_reached_leaves_the_files_here(tmp_path) -> None:
 
     run(main)
     assert len(list((tmp_path / "spool").rglob("*.jsonl"))) == 1 and "nowhere" in said[0]
+
+
+def test_files_are_moved_once_the_store_can_be_reached_again(tmp_path, monkeypatch) -> None:
+    said, stores, kept = [], [], {}
+    monkeypatch.setattr(line_log, "_OLD", 0.0)  # every line has a file of its own
+    monkeypatch.setattr(line_log, "_AGAIN", 0.1)
+
+    class Store:
+        def put(self, key, content):
+            kept[key] = content
+
+    def opened(address):
+        if not stores:
+            raise Unreachable("nobody is there")
+        return stores[0]
+
+    monkeypatch.setattr(line_log, "open_store", opened)
+
+    async def main():
+        log = LineLog("s3://bucket", tmp_path / "spool", said.append)
+        log.start()
+        for number in range(2):
+            log.add(f"p/{number}", lambda: b"{}")
+            while log.written <= number or log.unmoved <= number:
+                await asyncio.sleep(0.02)
+        stores.append(Store())
+        while log.unmoved:
+            await asyncio.sleep(0.02)
+        assert sorted(key[:3] for key in kept) == ["p/0", "p/1"]
+        await log.close()
+        assert log.written == 2 and not log.lost
+
+    run(main)
+    assert len(said) == 2 and "nobody is there" in said[0] and "moved to s3://bucket again" in said[1]
+    assert not list((tmp_path / "spool").rglob("*.jsonl"))

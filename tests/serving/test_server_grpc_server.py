@@ -21,7 +21,7 @@ from tritonclient.utils import InferenceServerException
 from tradewind import clock
 from tradewind.errors import Misuse
 from tradewind.serving.server.grpc.messages import open_messages
-from tradewind.serving.server.grpc.server import GrpcLimits
+from tradewind.serving.server.grpc.server import GrpcLimits, tls_credentials
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_what_is_no_grpc_harms_no_other(client, server):
 
 def test_calls_are_encrypted_with_credentials(tmp_path):
     key, certificate = made_certificate()
-    credentials = grpc.ssl_server_credentials([(key, certificate)])
+    credentials = tls_credentials(certificate, key)
     with running(credentials=credentials) as server:
         trusted = tmp_path / "certificate.pem"
         trusted.write_bytes(certificate)
@@ -137,6 +137,21 @@ def test_calls_are_encrypted_with_credentials(tmp_path):
             with pytest.raises(InferenceServerException) as refusal:
                 client.is_server_live()
             assert refusal.value.status() == "StatusCode.UNAVAILABLE"
+
+
+def test_encrypted_clients_that_are_idle_hold_nothing_up(tmp_path):
+    key, certificate = made_certificate()
+    trusted = tmp_path / "certificate.pem"
+    trusted.write_bytes(certificate)
+    with running(credentials=tls_credentials(certificate, key)) as server:
+        address = server.address.replace("127.0.0.1", "localhost")
+        with triton.InferenceServerClient(address, ssl=True, root_certificates=str(trusted)) as client:
+            client.infer("identity", [tensor("x", ROWS)])
+            began = time.perf_counter()
+            server.drain(20).result(20)
+            assert time.perf_counter() - began < 1.9
+    with pytest.raises(Misuse, match="certificate"):
+        tls_credentials(b"none", key)
 
 
 def made_certificate():
@@ -210,7 +225,7 @@ def test_addresses_that_cannot_be_served_are_refused(server):
 
 
 def test_draining_answers_what_is_in_progress_and_ends_what_never_would():
-    with running(limits=GrpcLimits(connection_seconds=0.3)) as server:
+    with running() as server:
         messages = open_messages()
         with (
             grpc.insecure_channel(server.address) as watcher,
@@ -247,7 +262,7 @@ def test_draining_answers_what_is_in_progress_and_ends_what_never_would():
 
 def test_draining_gives_up_after_its_grace():
     with (
-        running(limits=GrpcLimits(connection_seconds=0.1)) as server,
+        running() as server,
         grpc.insecure_channel(server.address) as channel,
     ):
         infer = channel.unary_unary(SERVICE + "ModelInfer", published.ModelInferRequest.SerializeToString)
@@ -261,8 +276,7 @@ def test_draining_gives_up_after_its_grace():
 
 
 def test_one_server_follows_another_under_load_without_a_failed_call():
-    limits = GrpcLimits(connection_seconds=0.5)
-    first = Running(share_port=True, limits=limits)
+    first = Running(share_port=True)
     second = None
     stop = threading.Event()
     counts, failures = [], []

@@ -89,7 +89,8 @@ def test_a_body_that_is_wrong_is_one_clear_400(engine, body, said):
 def test_other_verbs(engine):
     routes = routes_of(engine)
     explained = ask(routes, "POST", "/v1/models/linear:explain", b'{"instances": []}')
-    assert explained.status == 400 and "no explainer" in json.loads(explained.body)["error"]
+    assert explained.status == 501 and "no explainer" in json.loads(explained.body)["error"]
+    assert list(json.loads(explained.body)) == ["error"]
     assert ask(routes, "POST", "/v1/models/linear:dance").status == 404
     assert ask(routes, "POST", "/v1/models/linear").status == 405
     assert ask(routes, "POST", "/v1/models/unknown:predict", b'{"instances": [1]}').status == 404

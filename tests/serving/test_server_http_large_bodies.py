@@ -36,7 +36,7 @@ def test_answers_and_refusals_are_those_of_the_event_loop() -> None:
 
     async def main() -> None:
         engine = SmallEngine()
-        large = LargeBodies(engine, routes_of)
+        large = LargeBodies(engine, routes_of(engine))
         route = routes_of(engine).find("POST", PATH).route
         assert large.takes(route)
         found = await asyncio.gather(
@@ -56,19 +56,22 @@ def test_answers_and_refusals_are_those_of_the_event_loop() -> None:
 def computing(engine) -> Routes:
     """One wire that computes for long, and then asks the engine."""
 
-    async def handler(request: Request) -> Response:
-        total = sum(index * index for index in range(3_000_000))
-        return Response(200, str(total + engine.live + len(engine.index())).encode())
+    def over(engine):
+        async def handler(request: Request) -> Response:
+            total = sum(index * index for index in range(3_000_000))
+            return Response(200, str(total + engine.live + len(engine.index())).encode())
+
+        return handler
 
     routes = Routes()
-    routes.add("POST", PATH, handler)
+    routes.add("POST", PATH, over(engine), over=over)
     return routes
 
 
 def test_the_event_loop_goes_on_meanwhile_and_a_caller_may_leave() -> None:
     async def main() -> None:
         engine = SmallEngine()
-        large = LargeBodies(engine, computing)
+        large = LargeBodies(engine, computing(engine))
         route = computing(engine).find("POST", PATH).route
         left = asyncio.create_task(large.answer(route, request_of(b"")))
         stayed = asyncio.create_task(large.answer(route, request_of(b"")))

@@ -3,15 +3,19 @@
 import json
 
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
+from schemathesis.core.transport import Response as Answered
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from served_wires import ask, routes_of, served
 from small_engine import SmallEngine
 
-from tradewind.serving.server.http import open_inference, openapi
+from tradewind.serving.server.http import open_inference, openapi, openapi_page, variants_page
+from tradewind.serving.server.http.messages import Request
 from tradewind.serving.server.http.routes import Routes
+from variant_stage import engine_of, multiplier, rated, running
 
 _LOOSE = ("/infer", "/load")
 """Ends of paths whose schema cannot say all that a body must be."""
@@ -113,3 +117,38 @@ def test_names_are_quoted_in_paths():
     ]
     body = json.dumps(example["application/json"]["example"]).encode()
     assert ask(routes, "POST", path, body).status == 200
+
+
+def test_the_variants_are_described_where_they_are_served(tmp_path):
+    assert (
+        "/v2/variants" not in json.loads(ask(routes_of(SmallEngine()), "GET", "/openapi.json").body)["paths"]
+    )
+    engine = engine_of([rated(multiplier(tmp_path / "small.onnx", 2), accuracy=0.8)])
+
+    async def main(engine):
+        routes = Routes()
+        open_inference.add_routes(routes, engine)
+        variants_page.add_routes(routes, engine)
+        openapi_page.add_routes(routes, engine)
+        answers = {}
+        for path in ("/openapi.json", "/v2/variants"):
+            match = routes.find("GET", path)
+            answers[path] = json.loads(
+                (await match.route.handler(Request("GET", path, "", {}, b"", 0.0))).body
+            )
+        found.update(answers)
+
+    found = {}
+    running(engine, main)
+    schema = schemathesis.openapi.from_dict(found["/openapi.json"])
+    operation = schema["/v2/variants"]["GET"]
+    asked = requests.Request("GET", "http://tradewind/v2/variants").prepare()
+    for replicas, right in ((1, True), ("one", False)):
+        found["/v2/variants"]["variants"][0]["replicas"] = replicas
+        body = json.dumps(found["/v2/variants"]).encode()
+        said = Answered(200, {"content-type": ["application/json"]}, body, asked, 0.0, True)
+        if right:
+            operation.validate_response(said)
+        else:
+            with pytest.raises(BaseException, match="one"):
+                operation.validate_response(said)

@@ -79,17 +79,45 @@ def test_errors_are_in_one_shape():
     assert wrong.status == 405 and json.loads(wrong.body)["error_code"] == "METHOD_NOT_ALLOWED"
 
 
-def test_a_model_is_admitted_from_its_folder_before_it_is_loaded():
-    engine, routes, admitted = SmallEngine(only=("linear",)), Routes(), []
-    engine.state["linear"] = "UNAVAILABLE"
+def test_models_are_listed_in_pages():
+    routes = routes_of(SmallEngine(only=("linear", "columns", "texts")))
 
-    def admit(name, url):
-        if url.startswith("/elsewhere"):
+    def page(query):
+        said = json.loads(ask(routes, "GET", f"/models{query}").body)
+        return [each["modelName"] for each in said["models"]], said.get("nextPageToken")
+
+    assert page("") == (["columns", "linear", "texts"], None)
+    assert page("?limit=2") == (["columns", "linear"], "linear")
+    assert page("?limit=2&next_page_token=linear") == (["texts"], None)
+    for wrong in ("0", "1001", "x", "-1", "9" * 5000):
+        assert ask(routes, "GET", f"/models?limit={wrong}").status == 400
+
+
+class Noted:
+    """Folders that are known below /opt alone."""
+
+    def __init__(self):
+        self.there = {}
+
+    def add(self, name, url):
+        if not url.startswith("/opt"):
             raise Refusal(RefusalKind.MALFORMED, "that folder is not served")
-        admitted.append((name, url, list(engine.loads)))
+        self.there[name] = url
 
-    sagemaker_container.add_routes(routes, engine, admit)
-    body = {"model_name": "linear", "url": "/elsewhere"}
-    assert ask(routes, "POST", "/models", json.dumps(body).encode()).status == 400 and not engine.loads
-    assert ask(routes, "POST", "/models", json.dumps({**body, "url": "/opt/a"}).encode()).status == 200
-    assert admitted == [("linear", "/opt/a", [])] and engine.loads == [("linear", None)]
+    def remove(self, name):
+        self.there.pop(name, None)
+
+
+def test_a_model_is_made_known_from_its_folder_and_forgotten():
+    engine, routes, folders = SmallEngine(only=("linear",)), Routes(), Noted()
+    engine.state["linear"] = "UNAVAILABLE"
+    sagemaker_container.add_routes(routes, engine, folders)
+
+    def load(name, url):
+        return ask(routes, "POST", "/models", json.dumps({"model_name": name, "url": url}).encode()).status
+
+    assert load("linear", "/elsewhere") == 400 and not engine.loads
+    assert load("too_large", "/opt/b") == 507 and not folders.there
+    assert load("linear", "/opt/a") == 200 and folders.there == {"linear": "/opt/a"}
+    assert load("linear", "/opt/a") == 409
+    assert ask(routes, "DELETE", "/models/linear").status == 200 and not folders.there

@@ -298,3 +298,102 @@ def test_what_is_no_call_of_the_api_is_refused(found) -> None:
     assert _posted(found, b'{"MaxResults": "many"}', **target)[1]["__type"] == "ValidationException"
     status, said = _posted(found, b"{}", **{"X-Amz-Target": "SageMaker.DescribeEndpoint"})
     assert status == 400 and "must not be null" in said["message"]
+
+
+def test_a_canary_is_told_by_weights_and_asked_by_its_variants(found, models) -> None:
+    control = found.control
+    first = deploy(control, "twice", {"a": models[2], "b": models[3]}, {"a": 4.0, "b": 1.0})
+    in_service(found, "twice", first)
+    second = deploy(control, "twice", {"a": models[5], "c": models[7]}, {"a": 1.0}, config="twice-second")
+    config = canary()
+    config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["CanarySize"]["Value"] = 25
+    control.update_endpoint(EndpointName="twice", EndpointConfigName=second, DeploymentConfig=config)
+
+    def pending():
+        return control.describe_endpoint(EndpointName="twice").get("PendingDeploymentSummary")
+
+    until(lambda: pending() and pending()["ProductionVariants"][0].get("CurrentWeight") == 0.25)
+    told = control.describe_endpoint(EndpointName="twice")
+    assert told["EndpointStatus"] == "Updating" and told["EndpointConfigName"] == first
+    assert [
+        (each["VariantName"], each["CurrentWeight"], each["DesiredWeight"], each["CurrentInstanceCount"])
+        for each in [*told["ProductionVariants"], *told["PendingDeploymentSummary"]["ProductionVariants"]]
+    ] == [("a", 3.0, 4.0, 1), ("b", 0.75, 1.0, 1), ("a", 0.25, 1.0, 1), ("c", 0.25, 1.0, 1)]
+    # A variant of both is asked as the traffic is split, one of either is asked there.
+    answers = [asked(found, "twice", TargetVariant="a") for _ in range(20)]
+    assert set(answers) == {("a", 2.0), ("a", 5.0)} and answers.count(("a", 5.0)) == 5
+    assert {asked(found, "twice", TargetVariant="b") for _ in range(6)} == {("b", 3.0)}
+    assert {asked(found, "twice", TargetVariant="c") for _ in range(6)} == {("c", 7.0)}
+    with pytest.raises(ClientError, match="variant d not found"):
+        asked(found, "twice", TargetVariant="d")
+    assert refused(control.update_endpoint_weights_and_capacities, EndpointName="twice",
+                   DesiredWeightsAndCapacities=[{"VariantName": "a", "DesiredWeight": 1}],
+                   )["Message"].startswith("Cannot update in-progress")  # fmt: skip
+    control.delete_endpoint(EndpointName="twice")
+
+
+def test_lists_are_filtered(found, models, tmp_path) -> None:
+    control = found.control
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    config = deploy(control, "sift-good", {"v": models[2]})
+    in_service(found, "sift-good", config)
+    bad = deploy(control, "sift-bad", {"v": str(tmp_path / "bad.onnx")})
+    control.create_endpoint(EndpointName="sift-bad", EndpointConfigName=bad)
+    until(lambda: control.describe_endpoint(EndpointName="sift-bad")["EndpointStatus"] == "Failed")
+
+    def names(call, **told):
+        key = {"endpoints": "Endpoint", "endpoint_configs": "EndpointConfig", "models": "Model"}[call]
+        said = getattr(control, f"list_{call}")(SortBy="Name", SortOrder="Ascending", **told)
+        return [each[f"{key}Name"] for each in said[f"{key}s"]]
+
+    assert names("endpoints", NameContains="SIFT") == ["sift-bad", "sift-good"]
+    assert names("endpoints", NameContains="sift", StatusEquals="Failed") == ["sift-bad"]
+    assert names("endpoints", NameContains="sift", StatusEquals="InService") == ["sift-good"]
+    good = control.describe_endpoint(EndpointName="sift-good")
+    at, failed = good["CreationTime"], control.describe_endpoint(EndpointName="sift-bad")["CreationTime"]
+    assert at < failed
+    between = at + (failed - at) / 2
+    assert names("endpoints", NameContains="sift", CreationTimeAfter=between) == ["sift-bad"]
+    assert names("endpoints", NameContains="sift", CreationTimeBefore=between) == ["sift-good"]
+    control.update_endpoint_weights_and_capacities(
+        EndpointName="sift-good", DesiredWeightsAndCapacities=[{"VariantName": "v", "DesiredWeight": 2}]
+    )
+    waited(control, "endpoint_in_service", EndpointName="sift-good")
+    changed = control.describe_endpoint(EndpointName="sift-good")["LastModifiedTime"]
+    assert changed > failed
+    after = changed - (changed - failed) / 2
+    assert names("endpoints", NameContains="sift", LastModifiedTimeAfter=after) == ["sift-good"]
+    assert names("endpoints", NameContains="sift", LastModifiedTimeBefore=after) == ["sift-bad"]
+    assert names("endpoint_configs", NameContains="sift") == ["sift-bad-config", "sift-good-config"]
+    assert names("endpoint_configs", NameContains="sift", CreationTimeAfter=between) == ["sift-bad-config"]
+    assert names("models", NameContains="sift", CreationTimeBefore=between) == ["sift-good-config-v"]
+    assert "StatusEquals" in refused(control.list_endpoints, StatusEquals="Ready")["Message"]
+    for name in ("sift-good", "sift-bad"):
+        control.delete_endpoint(EndpointName=name)
+
+
+def test_what_is_in_use_may_be_deleted_and_serves_on(found, models) -> None:
+    control = found.control
+    config = deploy(control, "used", {"v": models[3]})
+    in_service(found, "used", config)
+    control.delete_model(ModelName=f"{config}-v")
+    assert asked(found, "used") == ("v", 3.0)
+    assert control.describe_endpoint(EndpointName="used")["EndpointStatus"] == "InService"
+    # The configuration is still there, but cannot be deployed any more: that is said before anything begins.
+    for name, call in (("used", control.update_endpoint), ("other", control.create_endpoint)):
+        error = refused(call, EndpointName=name, EndpointConfigName=config)
+        assert error["Message"].startswith("Could not find model")
+    control.delete_endpoint_config(EndpointConfigName=config)
+    control.update_endpoint_weights_and_capacities(
+        EndpointName="used", DesiredWeightsAndCapacities=[{"VariantName": "v", "DesiredInstanceCount": 2}]
+    )
+    waited(control, "endpoint_in_service", EndpointName="used")
+    assert asked(found, "used") == ("v", 3.0)
+    # A model of the same name again is another one.
+    deploy(control, "used", {"v": models[7]})
+    assert asked(found, "used") == ("v", 3.0)
+    control.update_endpoint(EndpointName="used", EndpointConfigName=config)
+    waited(control, "endpoint_in_service", EndpointName="used")
+    assert asked(found, "used") == ("v", 7.0)
+    control.delete_endpoint(EndpointName="used")
+    waited(control, "endpoint_deleted", EndpointName="used")

@@ -1,4 +1,4 @@
-"""`tradewind demo`: the whole idea in a minute."""
+"""`tradewind demo`: the whole idea, from training to serving."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ from tradewind.session.report.reading import report_data
 @terminal.verb("tradewind demo --out runs")
 @terminal.runs_folder
 def command(*, out: Path, as_json: bool) -> int:
-    """Train through real revocations on this machine, in a minute.
+    """Train through real revocations on this machine, and serve what was learned, in a minute or so.
 
-    Workers are real processes on a recorded market; a notice is a SIGTERM and a revocation a SIGKILL. It
-    ends with a table beside the other policies, a report in HTML, and one line of JSON.
+    Workers and replicas are real processes on a recorded market; a notice is a SIGTERM and a revocation a
+    SIGKILL. What was trained is then served while a recorded burst of requests comes over HTTP, pressed into
+    seconds. It ends with a table beside the other policies, two reports in HTML, and one line of JSON.
     """
     with Progress("demo", silent=as_json) as progress:
-        shown = demo.run(out=out, console=progress)
+        shown = demo.run(out=out, console=progress, said=progress.tell)
     directory = Path(shown.directory)
     data = report_data(directory)
     if not as_json:
         tell_comparison(data)
         click.echo(f"report: {directory / 'report.html'}")
+        if shown.served is not None:
+            click.echo(f"served: {shown.served.words}")
+            click.echo(f"report: {Path(shown.served.directory) / 'report.html'}")
     terminal.show({"benchmark": "demo", "figures": shown.figures})
     return 0 if data.outcome == "done" else 1
 

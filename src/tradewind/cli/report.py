@@ -1,4 +1,4 @@
-"""`tradewind report`: one HTML file that tells a run or a study."""
+"""`tradewind report`: one HTML file that tells a run, an endpoint or a study."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from tradewind.cli import terminal
 from tradewind.data.runs import RunIndex
 from tradewind.data.trial_store import TrialStore
 from tradewind.errors import Misuse
-from tradewind.session.report.page import write_page
+from tradewind.session.report.endpoint.data import shown
+from tradewind.session.report.endpoint.page import write_endpoint_page
+from tradewind.session.report.endpoint.reading import endpoint_data, is_endpoint
+from tradewind.session.report.page import dollars, write_page
 from tradewind.session.report.reading import journal_in, report_data
 from tradewind.session.report.study.page import write_study_page
 from tradewind.session.report.study.reading import study_data
@@ -27,10 +30,10 @@ from tradewind.session.tune import STUDY
 )
 @click.option("--study", help="The study of that name, in the store that RUN is.")
 def command(*, run: str, out: Path, to: Path | None, study: str | None, as_json: bool) -> None:
-    """Write the report of a run or a study, one HTML file.
+    """Write the report of a run, an endpoint or a study, one HTML file.
 
-    RUN is `latest`, a run's number, name or folder, or a journal; or a study's folder or store. It can be
-    written while the run goes on.
+    RUN is `latest`, a run's number, name or folder, or a journal; the folder of an endpoint on rented
+    machines; or a study's folder or store. It can be written while the run goes on.
     """
     store = Path(run) / STUDY if Path(run).is_dir() else Path(run)
     if study is not None or (store.name == STUDY and store.exists()):
@@ -38,6 +41,9 @@ def command(*, run: str, out: Path, to: Path | None, study: str | None, as_json:
         return
     journal = journal_in(find_run(run, out))
     target = journal.parent / "report.html" if to is None else to
+    if is_endpoint(journal):
+        _tell_endpoint(journal, target, as_json=as_json)
+        return
     data = report_data(journal)
     write_page(data, target)
     if as_json:
@@ -54,6 +60,34 @@ def command(*, run: str, out: Path, to: Path | None, study: str | None, as_json:
         return
     click.echo(
         f"{data.title}: {data.outcome}; {len(data.decisions):,} decisions, {data.revocations} revocations"
+    )
+    click.echo(f"written: {target}")
+
+
+def _tell_endpoint(journal: Path, target: Path, *, as_json: bool) -> None:
+    data = endpoint_data(journal)
+    write_endpoint_page(data, target)
+    if as_json:
+        terminal.show(
+            {
+                "report": str(target),
+                "outcome": data.run.outcome,
+                "requests": data.requests,
+                "in_time": data.share,
+                "kept": data.kept,
+                "cost": data.run.cost,
+                "cost_of_peak_on_demand": None if data.peak is None else data.peak.cost,
+                "replicas": data.most_up,
+                "revocations": data.run.revocations,
+                "decisions": len(data.run.decisions),
+            }
+        )
+        return
+    share = f"{100 * data.objective.share:g}"
+    click.echo(
+        f"{data.run.title}: {data.run.outcome}; {data.requests:,.0f} requests, {data.share:.2%} in time, "
+        f"p{share} {shown(data.tail)}; at most {data.most_up} machines, {data.run.revocations} taken away; "
+        f"{dollars(data.run.cost)}"
     )
     click.echo(f"written: {target}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from importlib import import_module
@@ -22,6 +23,8 @@ from tradewind.session.serve import GRACE, Listening, serve
 _VARIANTS, _RENTED = "tradewind.session.serve_variants", "tradewind.session.rented_serving"
 """Imported where they are asked for: with them come a database, a solver and the markets."""
 _CONTAINER = Path("/opt/ml/model")
+_MULTI_MODEL = "/opt/ml/models"
+"""Where SageMaker unpacks the models of a multi-model endpoint."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?", re.IGNORECASE)
 _UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 
@@ -69,6 +72,14 @@ _UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40
 @click.option("--trust", multiple=True, help="A class that settings may name, module:Class; code is run.")
 @click.option("--trust-type", multiple=True, help="A type that a skops file may hold.")
 @click.option("--endpoints", default="", help="A folder: endpoints can be made while it runs, and are kept.")
+@click.option("--folders", default="", help="A folder below which callers may load models: POST /models.")
+@click.option("--overflow", help="Where late requests go: functions (a local host), functions:URL or :aws.")
+@click.option(
+    "--function",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Of --overflow: memory, timeout, concurrency, standby, budget, late, role, layers, region, token.",
+)
 @click.option("--policy", help="Replicas on rented machines: tradewind, mark, tributary, ...")
 @click.option("--history", default="demo", show_default=True, help="The recorded market rented on.")
 @click.option(
@@ -105,6 +116,9 @@ def command(
     trust: tuple[str, ...],
     trust_type: tuple[str, ...],
     endpoints: str,
+    folders: str,
+    overflow: str | None,
+    function: tuple[str, ...],
     policy: str | None,
     history: str,
     speed: float,
@@ -130,7 +144,12 @@ def command(
         )
     if variants and endpoints:
         raise Misuse("goes with no store of variants", field="endpoints", fix="Start another server for it.")
-    if path is None and not variants and not endpoints:
+    if overflow and variants:
+        raise Misuse("goes with no store of variants", field="overflow", fix="Serve a model alone.")
+    relief = _overflow(overflow, function)
+    if not folders and os.environ.get("SAGEMAKER_MULTI_MODEL") == "true":
+        folders = _MULTI_MODEL
+    if path is None and not variants and not endpoints and not folders:
         if not _CONTAINER.is_dir():
             raise Misuse("no model is named", field="path", fix="Name a run, a model or a folder of them.")
         path = str(_CONTAINER)
@@ -180,6 +199,7 @@ def command(
             address=address,
             options=options,
             trust=Trust(code=trust, types=trust_type),
+            overflow=relief,
             grace=grace,
             ready=ready,
             said=said,
@@ -204,16 +224,39 @@ def command(
         path,
         name=name,
         endpoints=endpoints,
+        folders=folders,
         address=address,
         options=options,
         trust=Trust(code=trust, types=trust_type),
         certificate=certificate,
         key=key,
+        overflow=relief,
         grace=grace,
         ready=ready,
         said=said,
     )
     return 0 if whole else 1
+
+
+def _overflow(asked: str | None, fields: tuple[str, ...]) -> dict[str, str] | None:
+    """What --overflow and --function ask for, by field."""
+    if asked is None:
+        if fields:
+            raise Misuse("goes with --overflow", field="function", fix="Add --overflow functions.")
+        return None
+    kind, _, where = asked.partition(":")
+    if kind != "functions":
+        raise Misuse(
+            f"{asked!r} is nothing to overflow to", field="overflow",
+            fix="Write functions, functions:URL or functions:aws.",
+        )  # fmt: skip
+    found = {"where": where}
+    for each in fields:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise Misuse(f"{each!r} is no field", field="function", fix="Write one such as memory=1024.")
+        found[name] = value
+    return found
 
 
 def _tell_rented(rented: Any, as_json: bool) -> int:
@@ -225,7 +268,7 @@ def _tell_rented(rented: Any, as_json: bool) -> int:
         kept = f"{result.requests:.0f} requests, {100 * result.share:.2f} % in time"
         lost = f"{result.revocations} revocations, {result.retried:.0f} requests run again"
         click.echo(f"{kept}; {lost}; ${result.cost:.4f} on the recorded market")
-        click.echo(f"journal: {rented.directory}")
+        click.echo(f"journal: {rented.directory}; as a page: tradewind report {rented.directory}")
     return 0 if rented.drained else 1
 
 

@@ -53,6 +53,10 @@ CREATE TABLE charges (charge TEXT NOT NULL);
 CREATE TABLE results (kind TEXT PRIMARY KEY, result TEXT NOT NULL);
 CREATE TABLE notes (wall REAL NOT NULL, note TEXT NOT NULL);
 """
+_MEASUREMENTS = """
+CREATE TABLE IF NOT EXISTS measurements (moment REAL NOT NULL, kind TEXT NOT NULL, measured TEXT NOT NULL)
+"""
+"""A table of its own, which journals of earlier versions lack."""
 
 _INSERT = "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -166,6 +170,10 @@ class Journal:
         )
         self._add("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
+    def record_measurement(self, moment: float, kind: str, measured: Any) -> None:
+        """What was measured at a moment, as a value that JSON can hold; `kind` names it."""
+        self._add("INSERT INTO measurements VALUES (?, ?, ?)", (moment, kind, _json(measured).decode()))
+
     def record_news(self, moment: float, news: News) -> None:
         """What a provider told."""
         self._add("INSERT INTO news VALUES (?, ?)", (moment, _json(news).decode()))
@@ -275,11 +283,12 @@ def _adopt(database: sqlite3.Connection, path: Path) -> tuple[int, bytes, bytes]
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute(f"PRAGMA application_id = {APPLICATION}")
         database.execute(f"PRAGMA user_version = {FORMAT}")
-        database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        database.executescript(f"BEGIN; {_SCHEMA}{_MEASUREMENTS}; COMMIT;")
         return 0, ZERO, b""
     require_journal(database, path)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
+    database.execute(_MEASUREMENTS)
     row, digest, tail = -1, ZERO, b""
     outcomes: str | None = ""
     try:

@@ -117,6 +117,17 @@ class Reading:
         """Every sample, in order."""
         return tuple(Sample(*values) for values in self._select("SELECT * FROM samples ORDER BY rowid"))
 
+    def measurements(self, kind: str, type_: Any = Any) -> tuple[tuple[float, Any], ...]:
+        """Everything measured of that kind, in order, with its moment; each decoded as `type_`."""
+        if not self._select("SELECT 1 FROM sqlite_master WHERE name = 'measurements'"):
+            return ()  # of a version that measured nothing
+        found = self._select("SELECT moment, measured FROM measurements WHERE kind = ? ORDER BY rowid", kind)
+        decoder = msgspec.json.Decoder(type_)
+        try:
+            return tuple((moment, decoder.decode(text)) for moment, text in found)
+        except msgspec.MsgspecError as problem:
+            raise Corrupt(f"{self.path}: a measurement of {kind} is not as expected: {problem}") from problem
+
     def news(self) -> tuple[tuple[float, News], ...]:
         """Everything that the provider told, with the moment it was heard."""
         found = self._select("SELECT moment, news FROM news ORDER BY rowid")

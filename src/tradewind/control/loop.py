@@ -65,6 +65,10 @@ class Record(Protocol):
         """How far the run is: a `control.records.Sample`."""
         ...
 
+    def record_measurement(self, moment: float, kind: str, measured: Any) -> None:
+        """What was measured at a moment, as a value that JSON can hold; `kind` names it."""
+        ...
+
     def record_news(self, moment: float, news: News) -> None:
         """What a provider told."""
         ...
@@ -93,6 +97,9 @@ class Unrecorded:
 
     def record_sample(self, sample: Any) -> None:
         """Keep nothing of how far the run is."""
+
+    def record_measurement(self, moment: float, kind: str, measured: Any) -> None:
+        """Keep nothing of what was measured."""
 
     def record_news(self, moment: float, news: News) -> None:
         """Keep nothing of what a provider told."""

@@ -1,4 +1,4 @@
-"""Where whole objects are kept under keys: a directory, memory, or a bucket, through fsspec."""
+"""Where whole objects are kept under keys: a directory, a bucket of S3, or what fsspec knows besides."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from typing import Any, Protocol
 import fsspec
 
 from tradewind.data.durable_files import TEMPORARY, sync, write_durably
-from tradewind.errors import MissingExtra, Misuse
+from tradewind.data.object_keys import check_key
+from tradewind.data.s3_store import S3Store
+from tradewind.errors import Misuse
 
-_EXTRAS = {"s3": ("s3fs", "aws"), "gs": ("gcsfs", "gcs"), "gcs": ("gcsfs", "gcs")}
+_S3 = "s3://"
+_PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+"""What fsspec needs besides for the kinds of stores that we have no extra for."""
 
 
 class ObjectStore(Protocol):
@@ -38,15 +42,6 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Keep nothing under `key`."""
         ...
-
-
-def check_key(key: str) -> None:
-    """Raise Misuse unless `key` is one."""
-    names = key.split("/")
-    if any(name in ("", ".", "..") or name.startswith(TEMPORARY) or "\0" in name for name in names):
-        raise Misuse(
-            f"{key!r} is no key", field="key", fix="Join plain names by '/', such as runs/7/model.json."
-        )
 
 
 class DirectoryStore:
@@ -95,7 +90,7 @@ class DirectoryStore:
 
 
 class RemoteStore:
-    """Objects of an fsspec file system whose single writes are atomic: memory, S3, GCS."""
+    """Objects of an fsspec file system whose single writes are atomic: memory, GCS."""
 
     def __init__(self, system: Any, root: str) -> None:
         self._system, self._root = system, root.rstrip("/")
@@ -130,22 +125,32 @@ class RemoteStore:
             return
 
 
-def open_store(address: str | os.PathLike[str]) -> DirectoryStore | RemoteStore:
+def open_store(address: str | os.PathLike[str]) -> DirectoryStore | S3Store | RemoteStore:
     """The store at a directory's path, or at an address such as file:///path, memory://name or s3://bucket.
 
-    Raises Misuse for an unknown kind of address, MissingExtra where its client is not installed.
+    Raises Misuse for an unknown kind of address, MissingExtra (Misuse, for a kind without an extra) where
+    its client is not installed.
     """
     text = os.fspath(address)
     if "://" not in text:
         return DirectoryStore(Path(text))
     if text.startswith("file://"):
         return DirectoryStore(Path(text.removeprefix("file://")))
+    if text.startswith(_S3):
+        bucket, _, root = text.removeprefix(_S3).partition("/")
+        return S3Store(bucket, root)
     system, path = _system(text)
     return RemoteStore(system, path)
 
 
 def read_address(address: str) -> bytes:
     """The whole content of the file at an address; Misuse if there is none."""
+    if address.startswith(_S3):
+        bucket, _, key = address.removeprefix(_S3).partition("/")
+        try:
+            return S3Store(bucket).get(key)
+        except KeyError:
+            raise Misuse("there is no such file", source=address, fix="Check the address.") from None
     system, path = _system(address)
     try:
         return bytes(system.cat_file(path))
@@ -164,6 +169,9 @@ def _system(address: str) -> tuple[Any, str]:
             fix="Use a path, file://, memory:// or s3://.",
         ) from None
     except ImportError:
-        package, extra = _EXTRAS.get(protocol, (f"fsspec[{protocol}]", "all"))
-        raise MissingExtra(package, extra, f"{protocol}://") from None
+        package = _PACKAGES.get(protocol, f"fsspec[{protocol}]")
+        raise Misuse(
+            f"{protocol}:// needs the package {package}", source=address,
+            fix=f"Install it with: pip install {package}",
+        ) from None  # fmt: skip
     return system, path

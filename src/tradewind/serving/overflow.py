@@ -26,8 +26,6 @@ class Burst(Struct, frozen=True):
     ahead: int
     """Rows that came before it and are not answered yet, those in hand included."""
     replicas: int
-    busy: int
-    """Replicas with a batch in hand."""
     largest: int
     """Rows of a batch at most."""
     latency: Latency
@@ -58,22 +56,23 @@ class Route(Struct, frozen=True):
     reason: str
     expected: float
     """Seconds until its answer there."""
+    more: bool = False
+    """Whether a function would have been in time, had one more environment been warm."""
 
 
 def expected_wait(burst: Burst) -> float:
     """Seconds until the replicas answer it, by what came before it; infinity without a replica.
 
-    Rows ahead are cut into batches as even as the replicas are many, and run in rounds. Of the batches in
-    hand a half is taken to be done.
+    Rows ahead are cut into batches as even as the replicas are many, and run in rounds. Batches in hand are
+    taken to have just begun, as they have when a burst comes: a call too many costs less than a request that
+    is refused because it waited in vain.
     """
     if burst.replicas <= 0:
         return math.inf
     rows = burst.ahead + burst.rows
     batch = max(burst.rows, min(burst.largest, math.ceil(rows / burst.replicas)))
     rounds = math.ceil(math.ceil(rows / batch) / burst.replicas)
-    seconds = burst.latency.of(batch)
-    halves = 0.5 if burst.busy >= burst.replicas and rounds > 1 else 0.0
-    return (rounds - halves) * seconds
+    return rounds * burst.latency.of(batch)
 
 
 def route(
@@ -95,7 +94,8 @@ def route(
     there = function.warm if burst.calling < burst.warm else function.cold
     # Late on both sides it is answered where it is for nothing, unless nobody is there to do so.
     if there > burst.slack and math.isfinite(here):
-        return Route(False, "a function would be late as well", here)
+        more = there > function.warm <= burst.slack and function.per_request <= late
+        return Route(False, "a function would be late as well", here, more)
     if function.per_request > late:
         return Route(False, "a late answer costs less than the call", here)
     return Route(True, "the replicas would be late", there)

@@ -1,4 +1,4 @@
-"""The demo: train through real revocations, and set the run beside what else one could have done.
+"""The demo: train through real revocations, set the run beside what else one could have done, and serve it.
 
 Ours runs for real. The same job undisturbed is learned in this process, for its quality. On demand, and
 checkpoint and restart, are simulated on the same market from the same moment, at the speed that ours was
@@ -8,7 +8,7 @@ measured to have.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from typing import Any
 import msgspec
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from tradewind import __version__, clock
 from tradewind.control.journal import Journal
@@ -23,7 +25,8 @@ from tradewind.control.policy import AnyPolicy
 from tradewind.control.records import header_for
 from tradewind.data.model_files import newest_snapshot
 from tradewind.providers.simulated import SimulatedProvider
-from tradewind.session.assembly import goal_of, job_of, market_of, material_of, modelled_work
+from tradewind.session.assembly import Material, goal_of, job_of, market_of, material_of, modelled_work
+from tradewind.session.demo_serving import QUESTIONS, Burst, Served, servable, serve_burst
 from tradewind.session.report.data import ComparisonRow
 from tradewind.session.report.page import write_page
 from tradewind.session.report.reading import JOURNAL, RunResult, report_data
@@ -48,19 +51,30 @@ class Shown(Struct, frozen=True):
     directory: str
     figures: dict[str, Any]
     """revocations, cost, cost_on_demand, cost_checkpoint (US dollars), quality, quality_undisturbed, seconds
-    (of the wall's time)."""
+    (of the wall's time), and those of `Served`."""
+    served: Served | None = None
+    """What serving came to; None where there is no model, or what serving takes is not installed."""
 
 
-def run(out: Path, console: Observer | None = None, changes: Mapping[str, Any] | None = None) -> Shown:
-    """Run the demo; its folder is made under `out`. `changes` are fields of its spec to be otherwise."""
+def run(
+    out: Path,
+    console: Observer | None = None,
+    changes: Mapping[str, Any] | None = None,
+    burst: Burst | None = None,
+    said: Callable[[str], None] = lambda text: None,
+) -> Shown:
+    """Run the demo; its folders are made under `out`. `changes` are fields of its spec to be otherwise,
+    `burst` another burst than the usual one; `said` is told what goes on after the training."""
     elapsed = clock.stopwatch()
+    serving = servable(said)
     with as_file(files("tradewind.session") / "demo.toml") as path:
         spec = msgspec.structs.replace(read_spec(path, changes), out=str(out))
     ours = train(spec, console=console)
     directory = Path(ours.directory)
     if ours.outcome != "done":
         return Shown(ours.directory, {"outcome": ours.outcome})
-    quality, same = _undisturbed(spec, directory)
+    material = material_of(spec, directory / "cache")
+    quality, same = _undisturbed(spec, material, directory)
     measured, mttf = _measured(directory)
     on_demand = _simulated(spec, OnDemand(), measured)
     restart = CheckpointRestart(checkpoint=CHECKPOINT, mttf=mttf)
@@ -78,7 +92,19 @@ def run(out: Path, console: Observer | None = None, changes: Mapping[str, Any] |
             "simulated",
         ),
     )
-    _add_to_report(directory, rows, same, restart.interval, on_demand.cost)
+    facts = (
+        ("beside the undisturbed run", "parameters equal bit for bit" if same else "parameters differ"),
+        (
+            "checkpoints",
+            f"checkpoint and restart, one every {restart.interval:.0f} s of market time (Young's rule)",
+        ),
+    )
+    _add_to_report(directory, facts, comparison=rows, cost_on_demand=on_demand.cost)
+    served = None
+    if serving:
+        served = serve_burst(directory, _asked_about(material), out, burst, said)
+        where = Path(served.directory).name
+        _add_to_report(directory, (("then served", f"{served.words}; its report is in {where}"),))
     figures = {
         "revocations": ours.revocations,
         "cost": round(ours.cost, 4),
@@ -87,14 +113,22 @@ def run(out: Path, console: Observer | None = None, changes: Mapping[str, Any] |
         "quality": ours.quality,
         "quality_undisturbed": quality,
         "bits_equal": same,
+        **(served.figures if served is not None else {}),
         "seconds": round(elapsed(), 1),
     }
-    return Shown(ours.directory, figures)
+    return Shown(ours.directory, figures, served)
 
 
-def _undisturbed(spec: TrainSpec, directory: Path) -> tuple[float, bool]:
+def _asked_about(material: Material) -> NDArray[np.float32]:
+    """(n, d) the first rows of the test data."""
+    assert material.test is not None
+    found = material.test.rows(0, QUESTIONS).matrix()
+    return np.asarray(found.toarray() if isinstance(found, csr_matrix) else found, np.float32)
+
+
+def _undisturbed(spec: TrainSpec, material: Material, directory: Path) -> tuple[float, bool]:
     """The quality of the job in one process, and whether its parameters equal the run's, bit for bit."""
-    job, material = job_of(spec), material_of(spec, directory / "cache")
+    job = job_of(spec)
     engine = fresh_state(job, material.algorithm, material.train)
     learn_here(job, material.algorithm, material.train, engine)
     alone = engine.snapshot()
@@ -139,20 +173,12 @@ def _row(
     )
 
 
-def _add_to_report(
-    directory: Path, rows: tuple[ComparisonRow, ...], same: bool, interval: float, on_demand: float
-) -> None:
-    """Put the comparison into the run's journal, and write its report again."""
+def _add_to_report(directory: Path, facts: tuple[tuple[str, str], ...], **changes: Any) -> None:
+    """Put facts, and other changes of its result, into the run's journal, and write its report again."""
     with Journal.read(directory / JOURNAL) as journal:
         header, result = journal.header, journal.result("report", RunResult)
     assert result is not None
-    facts = (
-        ("beside the undisturbed run", "parameters equal bit for bit" if same else "parameters differ"),
-        ("checkpoints", f"checkpoint and restart, one every {interval:.0f} s of market time (Young's rule)"),
-    )
-    told = msgspec.structs.replace(
-        result, comparison=rows, cost_on_demand=on_demand, facts=(*result.facts, *facts)
-    )
+    told = msgspec.structs.replace(result, facts=(*result.facts, *facts), **changes)
     with Journal(directory / JOURNAL, header) as journal:
         journal.record_result("report", told)
     write_page(report_data(directory), directory / REPORT)

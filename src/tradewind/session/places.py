@@ -112,15 +112,18 @@ class Places:
             return lease.instance.type.resources.vcpus
         return self._share_of_type(lease.instance.type)
 
-    def told(self, start: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What was real and what was simulated in a run that began at `start`, in sentences."""
+    def told(
+        self, start: float, did: str = "the workers and the state's server were processes {}, and learned"
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What was real and what was simulated in a run that began at `start`, in sentences. `did` says what
+        was done, and leaves the place open."""
         spec = self._spec
         market = f"the market is {spec.history}, from {clock.iso(start)}"
         recorded = "the prices and their moments are recorded ones, and so are the capacity and its losses"
         if not self.real:
             return (), (market, recorded)
         where = "of this machine" if self._cluster is None else "on the nodes of a Ray cluster"
-        learned = f"the workers and the state's server were processes {where}, and learned"
+        learned = did.format(where)
         if spec.kind == "ray":
             return (learned,), ("dollars are what the spec reckons a vCPU-hour at; nobody was paid",)
         notice = durations.text(self._market.notice)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import inspect
 import itertools
+import math
 import os
 import secrets
 import shutil
@@ -46,8 +47,11 @@ from tradewind.serving.provisioning.process_service import TASK, ProcessService
 from tradewind.serving.provisioning.sustained import sustained
 from tradewind.serving.server.engine import PROCESS, Library, ModelEngine, Options
 from tradewind.serving.server.front import Address, Front
+from tradewind.serving.server.function_relief import Bill
 from tradewind.serving.server.http.connection import parser_module
 from tradewind.serving.server.rented import RentedCrews
+from tradewind.serving.server.replicas.secured import new_identity
+from tradewind.session.overflowing import Overflowing, in_words, overflowing, relief_for
 from tradewind.session.places import Places, market_for
 from tradewind.session.serve import GRACE, Listening, harmless, library_of, shown_host
 from tradewind.session.spec import ProviderSpec
@@ -55,6 +59,11 @@ from tradewind.session.spec import ProviderSpec
 JOURNAL = "journal.sqlite"
 _FORECAST = "empirical"
 """What forecasts the market for a policy that looks ahead."""
+LOOK_EVERY = 10.0
+"""Seconds of the market between two lines on record of how the endpoint stands."""
+_SOONEST = 0.2
+"""Seconds of the wall between two, at the least."""
+_DID = "the server and its replicas were processes {}, and answered over HTTP"
 _PORTS = range(21_000, 31_000)
 """Ports that replicas listen at on the nodes of a cluster; one that is taken costs a try."""
 
@@ -76,6 +85,8 @@ class Renting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Requests a second that are expected at first."""
     instance_types: tuple[str, ...] = ()
     """Types that replicas may be on; any that the market sells if none is named."""
+    counted_on: dict[str, float] = {}
+    """By type, requests a second that one replica is counted on for at most, whatever it was seen to do."""
     out: str = "runs"
     """The folder that the run's own folder is made in, with the journal and the logs of the replicas."""
 
@@ -87,7 +98,9 @@ class Rented(Struct, frozen=True):
     drained: bool
     """Whether every request was answered in the end."""
     result: Result
-    """Of the provisioning."""
+    """Of the provisioning; the dollars of functions are not in it."""
+    functions: Bill | None = None
+    """What functions did, and what their calls owe at Lambda's list price; None without."""
 
 
 def serve_rented(
@@ -99,6 +112,7 @@ def serve_rented(
     address: Address | None = None,
     options: Options | None = None,
     trust: Trust | None = None,
+    overflow: Overflowing | Mapping[str, Any] | str | None = None,
     grace: float = GRACE,
     stop: threading.Event | None = None,
     ready: Callable[[Listening], None] = lambda listening: None,
@@ -108,16 +122,20 @@ def serve_rented(
 
     `path`, `name`, `address`, `options` and `trust` are as in `serve`; `slo` is what is promised, such as
     `p99<50ms`. The model is opened in this machine once, and timed: what a replica sustains follows from
-    that. `ready` is told once the first replica answers. Misuse before anything is rented where the model
-    cannot be loaded or cannot keep the promise; Permanent where replicas fail again and again, NoCapacity
-    where nothing fits.
+    that. `overflow` is as in `serve`: functions take what would be late on the replicas, all of it while
+    none is up. `ready` is told once the first replica or a function answers. Misuse before anything is
+    rented where the model cannot be loaded or cannot keep the promise; Permanent where replicas fail again
+    and again, NoCapacity where nothing fits.
     """
     parser_module()  # MissingExtra before a model is loaded
     asked = renting if isinstance(renting, Renting) else _renting(renting or {})
+    if asked.runtime.startswith("ray"):
+        new_identity()  # MissingExtra before anything is rented
     promised = objective(slo) if isinstance(slo, str) else slo
     options = replace(options or Options(), objective=promised, isolation=PROCESS, replicas=1)
     library = library_of(path, name, trust)
-    serving = _Serving(asked, promised, library, options, address or Address(), harmless(said))
+    functions = None if overflow is None else overflowing(overflow)
+    serving = _Serving(asked, promised, library, options, address or Address(), harmless(said), functions)
     return clock.serve(serving.run(grace, stop, ready))
 
 
@@ -143,15 +161,21 @@ class _Serving:
         options: Options,
         address: Address,
         said: Callable[[str], None],
+        overflow: Overflowing | None = None,
     ) -> None:
         self._renting, self._promised, self._options, self._said = renting, promised, options, said
         self._policy = _policy_of(renting)
         market, self._start = market_for(renting.provider, renting.runtime)
         self._market: RecordedMarket = market
         self._crews = RentedCrews(patience=options.patience, memory_limit=options.replica_memory)
-        self._engine = ModelEngine(library, options, said=said, hiring=self._crews)
+        self._functions = None if overflow is None else relief_for(overflow, said)
+        self._engine = ModelEngine(library, options, said=said, hiring=self._crews, relieving=self._functions)
         self._front = Front(
-            self._engine, address, failed=lambda error: said(f"{type(error).__name__}: {error}")
+            self._engine,
+            address,
+            promised=promised,
+            failed=lambda error: said(f"{type(error).__name__}: {error}"),
+            families=list if self._functions is None else self._functions.families,
         )
         self._address = address
 
@@ -182,7 +206,8 @@ class _Serving:
             drained = await self._front.drain(grace if stopped.done() else 0.0)
             renter.stop()
             await over
-            return Rented(str(directory), drained, renter.result())
+            bill = None if self._functions is None else self._functions.bill()
+            return Rented(str(directory), drained, renter.result(), bill)
         finally:
             if stopped is not None:
                 stopped.cancel()
@@ -190,6 +215,9 @@ class _Serving:
                 renter.stop()
                 await renter.over()
             await self._front.close()
+            if self._functions is not None:
+                await self._functions.close()
+                self._said(in_words(self._functions.bill(), self._functions.host is not None))
             shutil.rmtree(sockets, ignore_errors=True)
 
     def _speed(self) -> float:
@@ -212,17 +240,25 @@ class _Serving:
 
     def _endpoint(self, opened: float) -> Endpoint:
         """The endpoint as policies see it, from what batches were seen to take on this machine."""
-        crew, options = self._crews.slowest(), self._options
-        whole = sustained(
-            "", crew.latency, lambda: rule(options.batching, **options.batching_options), self._promised,
-            largest=crew.largest,
-        )  # fmt: skip
+        options = self._options
+        known = {
+            crew: sustained(
+                "", crew.latency, lambda: rule(options.batching, **options.batching_options),
+                self._promised, largest=crew.largest,
+            )
+            for crew in self._crews.crews
+        }  # fmt: skip
+        self._crews.weigh({crew: (each.rate, each.concurrency) for crew, each in known.items()})
+        whole = min(known.values(), key=lambda each: each.rate)
+        whole = replace(whole, service=max(each.service for each in known.values()))
         profiles = []
         for each in self._types():
             share = 1.0
             if self._renting.provider.kind == "local":
                 share = min(1.0, self._renting.provider.cpu_shares.get(each, 1.0))
-            profiles.append(Profile(each, whole.rate * share, whole.service / share, whole.concurrency))
+            rate = min(whole.rate * share, self._renting.counted_on.get(each, math.inf))
+            stay = whole.concurrency / (whole.rate * share)
+            profiles.append(Profile(each, rate, whole.service / share, rate * stay))
         startup = self._market.boot + opened * self._speed()
         return Endpoint(objective=self._promised, profiles=tuple(profiles), startup=startup)
 
@@ -250,10 +286,14 @@ class _Serving:
             startup=endpoint.startup, interval=renting.interval, past=[renting.expected],
             said=lambda text: self._say(loop, text),
         )  # fmt: skip
-        real, simulated = places.told(self._start)
+        real, simulated = places.told(self._start, _DID)
         header = header_for(
             policy, ServingView, version=__version__, seed=0, history=renting.provider.history,
-            start=self._start, details={"real": real, "simulated": simulated},
+            start=self._start,
+            details={
+                "title": f"Endpoint {', '.join(sorted({each.name for each in self._engine.index()}))}",
+                "real": real, "simulated": simulated, "speed": self._speed(),
+            },
         )  # fmt: skip
         foreseen = None
         if policy.name in FORESEEING and self._market.history.pools:
@@ -262,6 +302,7 @@ class _Serving:
             return await run(
                 endpoint, policy, provider, service, journal, stop=stop, forecaster=foreseen,
                 load_forecaster=load_forecaster(policy.forecaster) if policy.forecaster else None,
+                look_every=max(LOOK_EVERY, _SOONEST * self._speed()),
             )  # fmt: skip
 
     def _say(self, loop: asyncio.AbstractEventLoop, text: str) -> None:
@@ -326,7 +367,7 @@ def _policy_of(renting: Renting) -> ProvisioningPolicy:
     options = dict(renting.policy_options)
     kind = POLICIES.get(renting.policy.replace("-", "_"))
     if kind is not None and "overflow" in inspect.signature(kind.__init__).parameters:
-        options.setdefault("overflow", False)  # there are no functions behind a rented endpoint
+        options.setdefault("overflow", False)  # the front overflows, whatever the policy
     return AtLeast(renting.policy, renting.least, options)
 
 

@@ -18,15 +18,18 @@ from tradewind import clock
 from tradewind.errors import Misuse
 from tradewind.serving.models.one_class import OneClass
 from tradewind.serving.models.repository import Repository, Trust
+from tradewind.serving.server.admission import Admission
 from tradewind.serving.server.deployments import Deployments
 from tradewind.serving.server.engine import Library, ModelEngine, Options
 from tradewind.serving.server.front import Address, Front
 from tradewind.serving.server.grpc.server import tls_credentials
 from tradewind.serving.server.http.connection import parser_module
 from tradewind.serving.server.http.routes import Routes
+from tradewind.serving.server.metrics.families import Family
 from tradewind.session.model_folders import model_folder
 
 _CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+OVERFLOWING = "tradewind.session.overflowing"
 GRACE = 30.0
 """Seconds that requests in flight have at the end, as containers have them from SIGTERM to SIGKILL."""
 
@@ -52,8 +55,10 @@ def serve(
     options: Options | None = None,
     trust: Trust | None = None,
     endpoints: str | os.PathLike[str] = "",
+    folders: str | os.PathLike[str] = "",
     certificate: str = "",
     key: str = "",
+    overflow: Any = None,
     grace: float = GRACE,
     ready: Callable[[Listening], None] = lambda listening: None,
     said: Callable[[str], None] = lambda text: None,
@@ -64,15 +69,24 @@ def serve(
     consent to run it. `name` is what a single model is called, by default as its run, file, folder or class.
     `endpoints` is a folder: endpoints can then be made, changed and deleted while the server runs, through
     SageMaker's control API, and those that the folder keeps are served again; no `path` is needed then.
+    `folders` is a folder below which callers may have models loaded, each by the folder that it lies in, as
+    SageMaker's multi-model contract has it (`POST /models`).
+    `overflow` is where requests go that would be late: `functions` for a host on this machine that simulates
+    Lambda's API, `functions:URL`, `functions:aws`, or `overflowing.Overflowing` with its fields; late is by
+    the objective of `options`, a model's own settings, or the caller's deadline.
     `ready` is told once it can answer; `said` of what an operator should know. Misuse before anything
     listens where a model cannot be loaded or the address is taken.
     """
     parser_module()  # MissingExtra before a model is loaded
-    if path is None and not endpoints:
+    if path is None and not endpoints and not folders:
         raise Misuse("nothing is to be served", field="path", fix="Give a model, or a folder for endpoints.")
     repository = None if path is None else library_of(path, name, trust)
     tls = tls_of(certificate, key)
     credentials = None
+    asked = None
+    if overflow is not None:
+        # With it come boto3's errors, markets and a database: most servers overflow to nothing.
+        asked = import_module(OVERFLOWING).overflowing(overflow)
     if tls is not None:
         chain = Path(certificate).read_bytes()
         credentials = tls_credentials(chain, Path(key).read_bytes() if key else chain)
@@ -87,7 +101,9 @@ def serve(
             ready,
             said,
             Path(endpoints) if endpoints else None,
+            Path(folders) if folders else None,
             trust,
+            asked,
         )
     )
 
@@ -102,25 +118,34 @@ async def _serve(
     ready: Callable[[Listening], None],
     said: Callable[[str], None],
     folder: Path | None,
+    below: Path | None,
     trust: Trust | None,
+    asked: Any,
 ) -> bool:
     took = clock.stopwatch()
     said = harmless(said)
-    library = Deployments(repository, trust)
-    models = ModelEngine(library, options, said=said)
+    # What callers bring is kept apart from the variants of endpoints, which are nobody's to unload.
+    brought = None if below is None else Deployments(repository, trust)
+    library = Deployments(brought or repository, trust)
+    functions = None if asked is None else import_module(OVERFLOWING).relief_for(asked, said)
+    models = ModelEngine(library, options, said=said, relieving=functions)
     engine: Any = models
     pages: Callable[[Routes], None] = _no_pages
+    families: Callable[[], list[Family]] = list
     if folder is not None:
         # A database's client takes a fifth of a second to import: most servers have no endpoints.
         over = import_module("tradewind.session.endpoints_over").endpoints_over
-        engine, pages = over(models, library, folder, said)
+        engine, pages, families = over(models, library, folder, said)
     front = Front(
         engine,
         address,
         tls=tls,
         grpc_credentials=credentials,
+        promised=None if options is None else options.objective,
         failed=lambda error: said(f"{type(error).__name__}: {error}"),
+        folders=None if below is None or brought is None else Admission(brought, below),
         pages=pages,
+        families=lambda: [*families(), *([] if functions is None else functions.families())],
     )
     try:
         await engine.open()
@@ -140,6 +165,9 @@ async def _serve(
         return await front.drain(grace)
     finally:
         await front.close()
+        if functions is not None:
+            await functions.close()
+            said(import_module(OVERFLOWING).in_words(functions.bill(), functions.host is not None))
 
 
 def _no_pages(routes: Routes) -> None:

@@ -114,6 +114,7 @@ def serve_variants(
             where,
             tls=tls,
             grpc_credentials=credentials,
+            promised=None if options is None else options.objective,
             failed=lambda error: harmless(said)(f"{type(error).__name__}: {error}"),
             pages=lambda routes: variants_page.add_routes(routes, engine),
             families=lambda: task_families(engine),

@@ -12,6 +12,7 @@ import contextlib
 import json
 import platform
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -47,16 +48,23 @@ class Called(Struct, frozen=True):
 
 
 class Functions:
-    """Deploys functions and calls them. `token` is what a host asks for beyond loopback.
+    """Deploys functions and calls them. `token` is what a host asks for beyond loopback; `longest` the
+    seconds that a call's answer is waited for.
 
     On AWS, credentials and the region are found as boto3 finds them.
     """
 
     def __init__(
-        self, endpoint_url: str = "", *, region: str = "", token: str = "", connections: int = 64
+        self,
+        endpoint_url: str = "",
+        *,
+        region: str = "",
+        token: str = "",
+        connections: int = 64,
+        longest: float = _LONGEST_CALL,
     ) -> None:
         self._endpoint_url, self._region = endpoint_url, region
-        self._token, self._connections = token, connections
+        self._token, self._connections, self._longest = token, connections, longest
         self._made: Any = None
         self._making = threading.Lock()
 
@@ -76,7 +84,7 @@ class Functions:
             raise MissingExtra("boto3", "aws", "calling functions") from None
         config = Config(
             connect_timeout=_CONNECT,
-            read_timeout=_LONGEST_CALL,
+            read_timeout=self._longest,
             retries={"total_max_attempts": 1},
             max_pool_connections=self._connections,
         )
@@ -102,10 +110,13 @@ class Functions:
         timeout: int = 30,
         variables: dict[str, str] | None = None,
         role: str = "arn:aws:iam::000000000000:role/function",
+        layers: Sequence[str] = (),
+        description: str = "",
     ) -> None:
         """Create the function, or give it this package and configuration; returns when it can be called.
 
-        `package` is a zip, `memory` in MB, `timeout` in seconds. `role` matters on AWS alone.
+        `package` is a zip, `memory` in MB, `timeout` in seconds. `role` matters on AWS alone; `layers` are
+        versions of layers there, by ARN, and a local host refuses them.
         """
         settings: dict[str, Any] = {
             "FunctionName": name,
@@ -113,7 +124,10 @@ class Functions:
             "MemorySize": memory,
             "Timeout": timeout,
             "Environment": {"Variables": variables or {}},
+            "Description": description,
         }
+        if layers:
+            settings["Layers"] = list(layers)
         runtime = f"python3.{platform.python_version_tuple()[1]}"
         try:
             self._ask("get_function_configuration", FunctionName=name)
@@ -141,6 +155,17 @@ class Functions:
         """Let so many calls of the function run at a time, no more, and keep them from others."""
         self._ask("put_function_concurrency", FunctionName=name, ReservedConcurrentExecutions=concurrency)
 
+    def described(self) -> dict[str, str]:
+        """The descriptions of all functions that there are, by name."""
+        found: dict[str, str] = {}
+        told: dict[str, str] = {}
+        while True:
+            page = self._ask("list_functions", **told)
+            found |= {each["FunctionName"]: each.get("Description", "") for each in page["Functions"]}
+            if not page.get("NextMarker"):
+                return found
+            told = {"Marker": page["NextMarker"]}
+
     def delete(self, name: str) -> None:
         """Forget a function; silent if there is none."""
         with contextlib.suppress(Absent):
@@ -149,7 +174,10 @@ class Functions:
     def call(self, name: str, event: bytes) -> Called:
         """Run one call, and wait for its answer; `event` is JSON."""
         answer = self._ask("invoke", FunctionName=name, Payload=event, LogType="Tail")
-        payload = answer["Payload"].read()
+        try:
+            payload = answer["Payload"].read()
+        except Exception as problem:
+            raise Unreachable(f"invoke of {name}: the answer broke off ({problem})") from problem
         log = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
         error = message = ""
         if answer.get("FunctionError"):
@@ -182,7 +210,7 @@ class Absent(Permanent):
 
 def _translated(problem: Exception, method: str, name: str) -> Exception:
     """The error of our tree for one of botocore's."""
-    told: dict[str, Any] = getattr(problem, "response", {})
+    told: dict[str, Any] = getattr(problem, "response", None) or {}  # None with a connection that broke
     code = str(told.get("Error", {}).get("Code", ""))
     status = int(told.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     text = f"{method} of {name}: {problem}"

@@ -92,6 +92,28 @@ class LearnedLatency(Struct, frozen=True):
         )
 
 
+class Beside(Struct, frozen=True):
+    """The seconds that a batch's requests spend beside it: until it begins, and until its answers are sent.
+
+    Mean and mean deviation, smoothed as TCP's round trips are (Jacobson, SIGCOMM 1988, appendix A).
+    """
+
+    mean: float = 0.0
+    deviation: float = 0.0
+
+    @property
+    def most(self) -> float:
+        """What is hardly ever exceeded: two deviations above the mean."""
+        return self.mean + 2.0 * self.deviation
+
+    def observed(self, seconds: float) -> Beside:
+        """After one more batch."""
+        if not self.mean:
+            return Beside(seconds, 0.5 * seconds)
+        off = seconds - self.mean
+        return Beside(self.mean + 0.125 * off, self.deviation + 0.25 * (abs(off) - self.deviation))
+
+
 class ArrivalRate(Struct, frozen=True):
     """Rows a second that arrive: each counts with a weight that falls by e in `window` seconds.
 

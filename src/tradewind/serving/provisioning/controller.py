@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tradewind import clock
 from tradewind.control.hearing import cancelled, end_leases, news_unless
@@ -29,6 +31,7 @@ from tradewind.market.offers import Offer
 from tradewind.market.views import View
 from tradewind.providers.interface import Provider
 from tradewind.serving.objective import Objective
+from tradewind.serving.provisioning.course import BUCKETS, STANDING, Held, Standing
 from tradewind.serving.provisioning.interface import (
     FunctionProfile,
     Profile,
@@ -43,6 +46,8 @@ HORIZON = 60
 """Intervals that a forecast of load looks ahead."""
 _SAMPLE_EVERY = 3600.0
 """Seconds between two samples."""
+_LOOK_AT_REST = 60.0
+"""Seconds between two lines of the endpoint's course while nothing but its bill changes, at the least."""
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -101,28 +106,33 @@ async def run(
     forecaster: Forecaster | None = None,
     load_forecaster: LoadForecaster | None = None,
     observer: Callable[[Sample], None] | None = None,
+    look_every: float = math.inf,
 ) -> Result:
     """Keep replicas for the endpoint as `policy` says, until `until` or `stop`; ends with no lease held.
 
     `forecaster` gives the views their outlook of the market, `load_forecaster` their forecast of load, one an
-    interval. The journal stays open.
+    interval. Every `look_every` seconds how the endpoint stands is put on record (`course.Standing`); never
+    if that is infinite. The journal stays open.
 
     Raises NoCapacity where nothing on offer has a profile, Permanent where replicas fail again and again, and
     whatever the policy raises, with every lease released.
     """
     world = _World(
-        endpoint, policy, provider, service, journal, until, stop, forecaster, load_forecaster, observer
-    )
+        endpoint, policy, provider, service, journal, until, stop, forecaster, load_forecaster, observer,
+        look_every,
+    )  # fmt: skip
     await provider.open()
     try:
         await service.open(policy.overflow)
         await world.check()
         started = clock.now()
+        await world.watch()
         try:
             await drive(policy, world, journal)
         finally:
             account = service.account()
             cost = await world.release_all()
+            await world.look(cost + account.functions)
         result = Result(
             reason=world.reason,
             started=started,
@@ -167,6 +177,7 @@ class _World:
         forecaster: Forecaster | None,
         load_forecaster: LoadForecaster | None,
         observer: Callable[[Sample], None] | None,
+        look_every: float,
     ) -> None:
         self._endpoint, self._policy, self._provider = endpoint, policy, provider
         self._service, self._journal, self._until, self._stop = service, journal, until, stop
@@ -186,6 +197,9 @@ class _World:
         self._traffic_until, self._interval = -math.inf, 60.0
         self._change: asyncio.Task[tuple[ServiceChange, ...]] | None = None
         self._stopping: asyncio.Task[bool] | None = None
+        self._look_every = look_every
+        self._looking: asyncio.Task[None] | None = None
+        self._stood, self._looked = Standing(), -math.inf
 
     async def check(self) -> None:
         """NoCapacity where no replica could ever run."""
@@ -349,7 +363,44 @@ class _World:
         if self._observer is not None:
             self._observer(sample)
 
+    async def watch(self) -> None:
+        """Put how the endpoint stands on record from now on, if that is wanted."""
+        if math.isinf(self._look_every):
+            return
+        buckets = self._service.account().buckets
+        self._journal.record_measurement(clock.now(), BUCKETS, buckets)
+        await self.look()
+        self._looking = asyncio.create_task(self._look_on())
+
+    async def _look_on(self) -> None:
+        while True:
+            await clock.sleep_until(clock.now() + self._look_every)
+            with contextlib.suppress(TradewindError):  # the next look is soon
+                await self.look()
+
+    async def look(self, bill: float | None = None) -> None:
+        """Put on record how the endpoint stands, if that is wanted and something is new; `bill` is what all
+        came to, US dollars, where that is known."""
+        if math.isinf(self._look_every):
+            return
+        now, account = clock.now(), self._service.account()
+        ready = {each.lease for each in self._service.replicas() if each.ready <= now}
+        leases = [each for each in await self._provider.leases() if each.held]
+        kinds = Counter((each.instance.type.name, str(each.terms)) for each in leases)
+        up = Counter((each.instance.type.name, str(each.terms)) for each in leases if each.id in ready)
+        standing = Standing(
+            begun=account.begun or account.requests, in_time=account.in_time, late=account.late,
+            refused=account.refused, overflowed=account.overflowed, retried=account.retried,
+            stays=account.stays, held=tuple(Held(*kind, kinds[kind], up[kind]) for kind in sorted(kinds)),
+            spent=float(await self._provider.owed()) + account.functions if bill is None else bill,
+        )  # fmt: skip
+        rests = bill is None and replace(standing, spent=self._stood.spent) == self._stood
+        if rests and now < self._looked + _LOOK_AT_REST:
+            return
+        self._stood, self._looked = standing, now
+        self._journal.record_measurement(now, STANDING, standing)
+
     async def close(self) -> None:
-        """Stop listening."""
-        for task in (self._change, self._stopping):
+        """Stop listening, and looking."""
+        for task in (self._change, self._stopping, self._looking):
             await cancelled(task)

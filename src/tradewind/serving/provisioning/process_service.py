@@ -30,15 +30,16 @@ from tradewind.runtimes.interface import Runtime, Task, TaskState
 from tradewind.serving.calls import RefusalKind
 from tradewind.serving.provisioning.interface import Replica, Traffic
 from tradewind.serving.provisioning.service import Account, Ready, ServiceChange, Stranded
-from tradewind.serving.server.metrics.meters import Meters
+from tradewind.serving.server.metrics.meters import SECONDS, Meters
 from tradewind.serving.server.rented import RentedCrew, RentedCrews
+from tradewind.serving.server.replicas.secured import new_identity
 
 TASK = "tradewind.serving.server.replicas.task"
 """The program of a replica; an instance that has it warm starts one in milliseconds."""
 SEEN = 60
 """Intervals of traffic that a view shows."""
 PEAK = 5.0
-"""Seconds of the stretches whose busiest is an interval's peak."""
+"""Seconds of the wall of the stretches whose busiest is an interval's peak; an interval is one at most."""
 TRIES = 3
 """Times in a row that a replica is started on one lease before the lease is given up."""
 UNHEARD = 10.0
@@ -113,7 +114,7 @@ class ProcessService:
         self._changed = asyncio.Event()
         self._work: set[asyncio.Task[None]] = set()
         self._here: asyncio.AbstractEventLoop | None = None
-        self._meter = _TrafficMeter(meters, interval, past, lambda: crews.waiting)
+        self._meter = _TrafficMeter(meters, interval, past, crews)
         self._meters = meters
         self._closed = False
 
@@ -186,12 +187,18 @@ class ProcessService:
 
     def account(self) -> Account:
         """What became of the requests, as the meters have it."""
-        answers = late = refused = 0
+        begun = answers = late = refused = 0
+        stays = [0] * (len(SECONDS) + 1)
         for meter in self._meters:
+            begun += meter.begun
+            stays = [before + more for before, more in zip(stays, meter.total.counts, strict=True)]
             answers += meter.answers
             late += meter.late
             refused += sum(meter.refusals[kind] for kind in _OURS)
-        return Account(float(answers - late), float(late), float(refused), retried=float(self._crews.retried))
+        return Account(
+            float(answers - late), float(late), float(refused), retried=float(self._crews.retried),
+            begun=float(begun), stays=tuple(stays), buckets=SECONDS,
+        )  # fmt: skip
 
     async def next_changes(self) -> tuple[ServiceChange, ...]:
         """Wait until a replica answers, or is given up."""
@@ -234,11 +241,11 @@ class ProcessService:
         task, token = f"replica-{stay.lease.id}-{self._number}", secrets.token_hex(24)
         try:
             address = self._address(stay.lease)
+            identity = new_identity() if address.startswith("tcp:") else ""
             stay.tasks[task] = crew
-            await self._runtime.start(
-                stay.lease, Task(task, TASK, {"address": address, "token": token, "stay": True})
-            )
-            await self._on_front(crew.hire(stay.lease.id, task, address, token, self._open_within))
+            told = {"address": address, "token": token, "identity": identity, "stay": True}
+            await self._runtime.start(stay.lease, Task(task, TASK, told))
+            await self._on_front(crew.hire(stay.lease.id, task, address, token, self._open_within, identity))
         except asyncio.CancelledError:
             raise
         except Unreachable as silence:
@@ -387,12 +394,10 @@ class ProcessService:
 
 
 class _TrafficMeter:
-    """Looks at the meters again and again, and adds up intervals."""
+    """Looks at the meters again and again, and adds up intervals. Requests count by their models' weights."""
 
-    def __init__(
-        self, meters: Meters, interval: float, past: Sequence[float], waiting: Callable[[], int]
-    ) -> None:
-        self._meters, self._interval, self._waiting = meters, interval, waiting
+    def __init__(self, meters: Meters, interval: float, past: Sequence[float], crews: RentedCrews) -> None:
+        self._meters, self._interval, self._crews = meters, interval, crews
         self._rates = [float(each) for each in past] or [0.0]
         self._peaks = deque(self._rates[-SEEN:], SEEN)
         self._ongoing = deque([0.0] * len(self._peaks), SEEN)
@@ -405,13 +410,24 @@ class _TrafficMeter:
         self._peak, self._least = 0.0, math.inf
         self._traffic: Traffic | None = None
 
-    def _counts(self) -> tuple[int, float]:
+    def _counts(self) -> tuple[float, float]:
         """Calls so far, and the seconds of those that were answered."""
-        return sum(each.begun for each in self._meters), sum(each.total.sum for each in self._meters)
+        begun = stayed = 0.0
+        for each in self._meters:
+            weight = self._crews.weight(each.name, each.version)
+            begun += each.begun * weight.rate
+            stayed += each.total.sum * weight.in_hand
+        return begun, stayed
+
+    def _in_hand(self) -> float:
+        weight = self._crews.weight
+        return sum(each.in_progress * weight(each.name, each.version).in_hand for each in self._meters)
 
     def next_look(self) -> float:
         """The moment of the next look: the end of a stretch, or of the interval."""
-        step = max(PEAK, _SOONEST * clock.speed())
+        # Requests are the wall's: of a second of theirs a quick market makes a minute, and five of its own
+        # seconds would show chance for burstiness.
+        step = max(min(PEAK * clock.speed(), self._interval), _SOONEST * clock.speed())
         return min(self._looked + step, max(self._until + self._interval, self._looked + step / 2))
 
     def look(self) -> None:
@@ -419,7 +435,7 @@ class _TrafficMeter:
         now, (begun, stayed) = clock.now(), self._counts()
         span = (now - self._looked) / clock.speed()
         self._peak = max(self._peak, (begun - self._counted) / span)
-        self._least = min(self._least, sum(each.in_progress for each in self._meters))
+        self._least = min(self._least, self._in_hand())
         self._counted, self._looked = begun, now
         if now < self._until + self._interval:
             return
@@ -438,7 +454,7 @@ class _TrafficMeter:
 
     def traffic(self) -> Traffic:
         """As it stands."""
-        waiting = float(self._waiting())
+        waiting = float(self._crews.waiting)
         if self._traffic is None or self._traffic.waiting != waiting:
             self._traffic = Traffic(
                 self._interval, self._until, tuple(self._rates[-SEEN:]), tuple(self._peaks),

@@ -45,6 +45,12 @@ class Account(Struct, frozen=True):
     """Lost with a replica and given to another."""
     functions: float = 0.0
     """US dollars owed for functions."""
+    begun: float = 0.0
+    """All that came in, those included that still wait; 0 where nobody counts them."""
+    stays: tuple[int, ...] = ()
+    """Of those answered, how many in each bucket of seconds; see `buckets`."""
+    buckets: tuple[float, ...] = ()
+    """Upper bounds of `stays` in seconds; the last bucket is for what exceeds all."""
 
     @property
     def requests(self) -> float:

@@ -46,7 +46,8 @@ class SpotHedge:
     demand always, `spare` spot replicas more than needed are kept, and as many on-demand ones stand in as
     spot replicas lack readiness. One type of machine: `instance_type`, or, where it is empty, the one whose
     spot was the cheapest for what it does at the first decision. A zone that takes a replica back is avoided
-    until fewer than two others are left.
+    until fewer than two others are left, and as long as its notice runs in any case: what would be taken
+    there meanwhile would be taken back at once.
     """
 
     name = "spothedge"
@@ -105,7 +106,11 @@ class SpotHedge:
         return (wished, now) if now - since >= delay else (memory.target, since)
 
     def _avoided(self, fleet: Fleet, kind: str, memory: Hedge) -> tuple[Pool, ...]:
-        """Pools that took back, unless fewer than two are left; one with a replica that is ready is not."""
+        """Pools that took back, unless fewer than two are left; one with a replica that is ready is not.
+
+        Those whose notice runs are avoided always. The released placer need not say so: it hears of a loss
+        when the replica is gone.
+        """
         good = {
             each.lease.pool
             for each in fleet.staying
@@ -113,7 +118,7 @@ class SpotHedge:
         }
         bad = (set(memory.taken_back) | fleet.shunned) - (good - fleet.shunned)
         pools = {each.offer.pool for each in fleet.ways if each.spot and each.offer.type.name == kind}
-        return () if len(pools - bad) < min(2, len(pools)) else tuple(sorted(bad))
+        return tuple(sorted(fleet.shunned if len(pools - bad) < min(2, len(pools)) else bad))
 
     def _filled(
         self, fleet: Fleet, kind: str, target: int, avoided: Sequence[Pool]

@@ -7,12 +7,19 @@ and takes the least capacity that misses as many as the account allows: fewer af
 good one. Which machines: those whose request is expected to cost the least with refunds, start-ups and
 revocations reckoned in (`spot_prospects`), on spot or on demand. When to end one: where it is billed by the
 hour, only as its hour ends; by the second, once it will not be needed again before another could be ready.
+
+Where hours are bought whole, a peak of some minutes is dear to serve and few requests of the day to miss;
+where seconds are billed, so is one of a minute, for the start-up is paid as well. So a replica is added, and
+its next hour bought, only where it would answer what were missed without it in a certain part of that hour,
+or of the next ten minutes (`misses.worthwhile`). Which part is up to the account: it doubles for every half
+hour of allowance that is left over, and halves for every one that is overdrawn.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +29,7 @@ from tradewind.market.decisions import Action, Decision
 from tradewind.market.offers import Terms
 from tradewind.serving.provisioning.fleet import HOUR, Fleet, Held, checked, counted, released
 from tradewind.serving.provisioning.interface import ServingView
-from tradewind.serving.provisioning.misses import dispersion, mean_of, needed, rates_of
+from tradewind.serving.provisioning.misses import dispersion, mean_of, needed, rates_of, worthwhile
 from tradewind.serving.provisioning.spot_prospects import Prospect, prospects
 
 _EDGE = 12.0
@@ -31,19 +38,25 @@ _SPREAD = 2 * HOUR
 """Seconds of load over which a surplus or a deficit of the account is made up."""
 _LEAST, _MOST = 0.1, 10.0
 """Bounds of what is allowed for now, in parts of what is allowed on the whole."""
+_DOUBLED = 0.5 * HOUR
+"""Seconds of what is allowed on the whole: who has so much left over asks for twice the use of an hour."""
+_STAY = 600.0
+"""Seconds in which a replica must be of use to be added, where it is billed by the second."""
+_IDLEST, _BUSIEST = 0.02, 0.9
+"""Bounds of the part of that time that is asked for."""
 
 
 class Tradewind:
     """Holds what the account of missed requests asks for, where it is the cheapest.
 
     `aim` is the part of the share that may be missed which it plans to miss. `notice` is the seconds of
-    warning before a revocation that the market gives. `gain` is the share by which a request must be
-    cheaper elsewhere before a replica moves; `rounding` the part of a replica that must be missing before
-    one is added; `use` the part of the next hour for which a replica must be needed for the hour to be
-    bought. With `low_bids` it also bids little above the price where the provider refunds the hour that it
-    cuts short. That is off, for on recorded prices it costs more: the low hours are cut short as a peak of
-    the price begins, and those that are bought instead, at the top of it, last and are paid. Needs a forecast
-    of the load, and without an outlook of the market takes spot for safe.
+    warning before a revocation that the market gives. `gain` is the share by which a request must be cheaper
+    elsewhere before a replica moves; `rounding` the part of a replica that must be missing before one is
+    added; `use` the part of an hour in which a replica must answer what were missed without it for the hour
+    to be bought, while the account is even. With `low_bids` it also bids little above the price where the
+    provider refunds the hour that it cuts short. That is off, for on recorded prices it costs more: the low
+    hours are cut short as a peak of the price begins, and those that are bought instead, at the top of it,
+    last and are paid. Needs a forecast of the load, and without an outlook of the market takes spot for safe.
     """
 
     name = "tradewind"
@@ -63,7 +76,7 @@ class Tradewind:
         self.notice = checked(self.name, "notice", notice, 0.0)
         self.gain = checked(self.name, "gain", gain, 0.0)
         self.rounding = checked(self.name, "rounding", rounding, 0.0, 1.0)
-        self.use = checked(self.name, "use", use, 0.0, 1.0)
+        self.use = checked(self.name, "use", use, _IDLEST, _BUSIEST)
         self.low_bids, self.forecaster = low_bids, forecaster
 
     def recall(self) -> None:
@@ -91,6 +104,9 @@ class _Deciding:
         self.slack = max(0.02, view.objective.latency - max(each.service for each in view.profiles))
         self.spread = dispersion(view.traffic)
         self.rates = rates_of(view.forecast)
+        self.whole = (1.0 - view.objective.share) * policy.aim
+        self.rate = float(np.mean(view.traffic.rates)) if view.traffic.rates else 0.0
+        self.saved = self.whole * view.requests - view.missed
         self.allowed = self._allowed()
         self.needed = self._needed()
         self.starts = view.forecast.at + self.interval * np.arange(len(self.needed))
@@ -100,12 +116,8 @@ class _Deciding:
 
     def _allowed(self) -> float:
         """The share of requests that may be missed from now on."""
-        view = self.view
-        whole = (1.0 - view.objective.share) * self.policy.aim
-        rate = float(np.mean(view.traffic.rates)) if view.traffic.rates else 0.0
-        ahead = max(rate * _SPREAD, 1.0)
-        saved = whole * view.requests - view.missed
-        return min(max(whole + saved / ahead, _LEAST * whole), _MOST * whole)
+        share = self.whole + self.saved / max(self.rate * _SPREAD, 1.0)
+        return min(max(share, _LEAST * self.whole), _MOST * self.whole)
 
     def _needed(self) -> NDArray[np.float64]:
         """What is needed in each interval to come, with no more doubt than there is of the next that can be
@@ -114,6 +126,17 @@ class _Deciding:
         near = needed(self.rates[:lead], self.allowed, self.slack, self.spread)
         mean = np.maximum(mean_of(self.rates), 1e-9)
         return np.concatenate((near, mean[lead:] * near[-1] / mean[lead - 1]))
+
+    @cached_property
+    def _use(self) -> float:
+        """The part of an hour in which a replica must be of use for the hour to be bought."""
+        over = self.saved / max(self.whole * self.rate * _DOUBLED, 1.0)
+        return min(max(self.policy.use * math.exp2(min(max(over, -10.0), 10.0)), _IDLEST), _BUSIEST)
+
+    def _worthwhile(self, first: float, seconds: float) -> float:
+        """The capacity that is worth so many seconds from that moment on."""
+        part = self._between(first, first + seconds)
+        return worthwhile(self.rates[part], self._use, self.slack, self.spread)
 
     def _between(self, first: float, last: float) -> slice:
         """The intervals of the forecast that touch [first, last]; at least one."""
@@ -129,6 +152,7 @@ class _Deciding:
         want = float(self.needed[ahead].max())
         staying = list(self.fleet.staying)
         cheap = self._prospects()
+        want = min(want, self._worthwhile(reach, HOUR if all(self.hourly.values()) else _STAY))
         short = want - sum(each.rate for each in staying)
         fresh, words = self._added(cheap, short)
         moved, more = self._moved(cheap, staying, short, bool(fresh))
@@ -238,13 +262,14 @@ class _Deciding:
         soon = self._between(self.now, self.now + 2 * self.startup + self.interval)
         hour = self._between(self.now, self.now + HOUR)
         capacity = self._capacity(hour)
+        worth = self._worthwhile(self.now, HOUR) if any(self.hourly.values()) else 0.0
         for each in order:
             without = capacity - np.where(self.starts[hour] + self.interval > each.ready, each.rate, 0.0)
-            lacking = self.needed[hour] - without > self.policy.rounding * each.rate
+            most = self.policy.rounding * each.rate
             if self.hourly.get(each.lease.terms, False):
-                fine = float(lacking.mean()) < self.policy.use
+                fine = worth - float(without.mean()) <= most
             else:
-                fine = not lacking[: soon.stop - soon.start].any()
+                fine = not (self.needed[soon] - without[: soon.stop - soon.start] > most).any()
             if fine:
                 ending.append(each)
                 capacity = without

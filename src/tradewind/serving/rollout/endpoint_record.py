@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tradewind.serving.rollout.requests import DataCapture
+from tradewind.serving.rollout.requests import AsyncInference, DataCapture
 from tradewind.serving.rollout.update import Memory
 
 
@@ -32,6 +32,7 @@ class Side(Struct):
     variants: list[Deployed]
     shadows: list[Deployed] = []
     capture: DataCapture | None = None
+    later: AsyncInference | None = None
 
     @property
     def instances(self) -> int:

@@ -85,6 +85,26 @@ class DataCapture(_Value, frozen=True):
     enable_capture: bool = False
 
 
+class AsyncClient(_Value, frozen=True):
+    """How many calls at a time each replica gets of those that are answered later."""
+
+    max_concurrent_invocations_per_instance: Count = 4
+
+
+class AsyncOutput(_Value, frozen=True):
+    """Where answers go that are given later, and failures where that is another place."""
+
+    s3_output_path: Annotated[str, Meta(min_length=1)] = field(name="S3OutputPath")
+    s3_failure_path: str = field(name="S3FailurePath", default="")
+
+
+class AsyncInference(_Value, frozen=True):
+    """Calls that are answered later, from objects into objects."""
+
+    output_config: AsyncOutput
+    client_config: AsyncClient = AsyncClient()
+
+
 class CreateEndpointConfig(_Value, frozen=True):
     """Variants that one endpoint may have."""
 
@@ -92,6 +112,7 @@ class CreateEndpointConfig(_Value, frozen=True):
     production_variants: Annotated[list[Variant], Meta(min_length=1, max_length=10)]
     shadow_production_variants: Annotated[list[Variant], Meta(max_length=10)] = []
     data_capture_config: DataCapture | None = None
+    async_inference_config: AsyncInference | None = None
 
 
 class CapacitySize(_Value, frozen=True):
@@ -206,7 +227,7 @@ def check_address(address: str, field: str) -> None:
 
 _NOT_HERE: dict[str, str] = {
     "InferenceExecutionConfig": "a model here is one container",
-    "AsyncInferenceConfig": "endpoints here answer at once",
+    "NotificationConfig": "nobody is notified; look at the output's location",
     "ExplainerConfig": "models here have no explainer",
     "ServerlessConfig": "a variant here has replicas; give InitialInstanceCount",
     "ManagedInstanceScaling": "replicas are scaled by the server's policy; give InitialInstanceCount",

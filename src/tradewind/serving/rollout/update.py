@@ -101,7 +101,10 @@ def begun(plan: Plan, now: float) -> Memory:
 
 
 def resumed(memory: Memory, now: float) -> Memory:
-    """The update after the server was away: a bake is begun anew, for nobody watched meanwhile."""
+    """The update after the server was away: green must come up again for the step that was taken, and its
+    bake is begun anew, for nobody watched meanwhile."""
+    if memory.phase in (Phase.BAKING, Phase.WAITING):
+        return replace(memory, phase=Phase.PROVISIONING, since=now)
     return replace(memory, since=now)
 
 

@@ -12,17 +12,16 @@ import contextlib
 import math
 from bisect import insort_right
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import numpy as np
 from msgspec import Struct
 
 from tradewind import clock
 from tradewind.serving.batching.interface import BatchingRule, Choice, Queue
-from tradewind.serving.batching.latency import ArrivalRate, LearnedLatency
+from tradewind.serving.batching.latency import ArrivalRate, Beside, LearnedLatency
 from tradewind.serving.calls import Refusal, RefusalKind
 from tradewind.serving.server.metrics.meters import ModelMeter
+from tradewind.serving.server.pending import Pending, due_of, joined, refuse, row_shapes, wanted
 from tradewind.serving.server.replicas.interface import (
     MachineLost,
     ModelFailed,
@@ -40,8 +39,15 @@ _LOOK = 0.05
 """Seconds between two looks at whether anybody still waits for a batch, when all shall end."""
 _SOONEST = 0.001
 """Seconds: the least Retry-After that is worth saying, and the least wait before a rule is asked again."""
-
-
+_REFUSED_AT_ONCE = 16
+"""Refusals that are told before others have their turn: a batch, its answers and what comes do not wait until
+all of a crowd were refused."""
+_TURNS = 2
+"""Turns of the loop until answers that were handed out are sent: one to write them, one to have that done."""
+_ON_THE_WAY = 0.05
+"""The share of a request's time that is left to the way between caller and server, which is not seen."""
+_BESIDE = 0.25
+"""The most of a request's time that is kept free for what happens beside its batch."""
 _BRIEF = 0.0005
 """Seconds: a model that takes longer than this is run beside the event loop, for others wait meanwhile."""
 
@@ -57,30 +63,6 @@ class Limits(Struct, frozen=True):
 
 USUAL = Limits()
 """What may wait where nobody said."""
-
-
-class _Pending:
-    """One request that waits, or is in hand."""
-
-    __slots__ = (
-        "again", "alone", "answer", "arrived", "bytes", "due", "hard", "inputs", "machines", "rows", "tries"
-    )  # fmt: skip
-
-    def __init__(self, inputs: Tensors, rows: int, arrived: float, due: float, hard: bool) -> None:
-        self.inputs, self.rows, self.arrived, self.due = inputs, rows, arrived, due
-        self.hard = hard
-        """Whether the caller said when; the objective of the endpoint did otherwise."""
-        self.answer: asyncio.Future[Tensors] | None = None
-        self.alone = False
-        """Whether it is run by itself, for it may have spoilt a batch."""
-        self.again = False
-        """Whether it was begun, and lost with a machine: it is run now, in time or not."""
-        self.tries = self.machines = 0
-        self.bytes = sum(array.nbytes for array in inputs.values())
-
-
-def _due(pending: _Pending) -> float:
-    return pending.due
 
 
 class Batcher:
@@ -104,16 +86,19 @@ class Batcher:
         self._rule, self._memory, self._meter = rule, rule.recall(), meter
         self._largest, self._batched = max(1, largest), batched
         self._objective, self._limits, self._lost = objective, limits, lost
-        self._waiting: deque[_Pending] | list[_Pending] = deque() if rule.order == "arrival" else []
+        self._waiting: deque[Pending] | list[Pending] = deque() if rule.order == "arrival" else []
         self._by_deadline = rule.order != "arrival"
         self._idle: list[Replica] = []
-        self._running: dict[asyncio.Task[None], tuple[Replica, list[_Pending]]] = {}
+        self._running: dict[asyncio.Task[None], tuple[Replica, list[Pending]]] = {}
         self._leaving: set[int] = set()
         self._learned = LearnedLatency()
         self._rate = ArrivalRate()
         self._finished = self._last_rows = 0
         self._last_seconds = 0.0
-        self._bytes = 0
+        self._bytes = self._rows = 0
+        self._dropped: deque[Pending] = deque()
+        """Those that will be refused as soon as there is time."""
+        self._beside = Beside()
         self.retried = 0
         """Requests that were lost with a replica and given to another."""
         self._alarm: asyncio.TimerHandle | None = None
@@ -161,7 +146,7 @@ class Batcher:
         for task, (each, batch) in list(self._running.items()):
             if each is replica:
                 self._leaving.add(id(replica))
-                while not task.done() and (replica.inline or _wanted(batch) or not self._closed):
+                while not task.done() and (replica.inline or wanted(batch) or not self._closed):
                     await asyncio.wait([task], timeout=_LOOK)
                 self._leaving.discard(id(replica))
 
@@ -202,7 +187,7 @@ class Batcher:
 
     def _pending(
         self, inputs: Tensors, rows: int, now: float, deadline: float | None, within: float | None
-    ) -> _Pending:
+    ) -> Pending:
         due = math.inf
         wanted = self._objective if within is None else within
         if wanted is not None:
@@ -211,10 +196,10 @@ class Batcher:
         if deadline is not None and deadline <= due:
             if deadline <= now:
                 raise Refusal(RefusalKind.DEADLINE_PASSED, "the deadline had passed when the request came")
-            return _Pending(inputs, rows, now, deadline, hard=True)
-        return _Pending(inputs, rows, now, due, hard=False)
+            return Pending(inputs, rows, now, deadline, hard=True)
+        return Pending(inputs, rows, now, due, hard=False)
 
-    def _run_here(self, replica: Replica, pending: _Pending, now: float) -> Tensors:
+    def _run_here(self, replica: Replica, pending: Pending, now: float) -> Tensors:
         """Run one request in this thread, with no task and no future."""
         took = clock.stopwatch()
         try:
@@ -226,7 +211,7 @@ class Batcher:
         self._meter.answered(0.0, seconds, seconds, pending.rows)
         return outputs
 
-    async def _queued(self, pending: _Pending, now: float) -> Tensors:
+    async def _queued(self, pending: Pending, now: float) -> Tensors:
         if self._closed:
             raise Refusal(RefusalKind.NOT_READY, "the model is being unloaded", retry_after=1.0)
         if len(self._waiting) >= self._limits.requests or (
@@ -249,36 +234,41 @@ class Batcher:
         finally:
             alarm.cancel()
 
-    def _expire(self, pending: _Pending) -> None:
+    def _expire(self, pending: Pending) -> None:
         """Answer a caller whose deadline has come, wherever its request is."""
         self._forget(pending)
-        _refuse(pending, Refusal(RefusalKind.DEADLINE_PASSED, "there was no answer by its deadline"))
+        refuse(pending, Refusal(RefusalKind.DEADLINE_PASSED, "there was no answer by its deadline"))
 
     def _drained_in(self) -> float:
         """Seconds until what waits now will have been run."""
-        rows = sum(each.rows for each in self._waiting)
+        rows = self._rows
         batch = min(max(rows, 1), self.largest)
         return max(_SOONEST, self._learned.latency.of(batch) * rows / batch / max(1, self.replicas))
 
-    def _put(self, pending: _Pending, first: bool = False) -> None:
+    def _put(self, pending: Pending, first: bool = False) -> None:
         self._bytes += pending.bytes
+        self._rows += pending.rows
         if isinstance(self._waiting, deque):
             self._waiting.appendleft(pending) if first else self._waiting.append(pending)
         elif not self._waiting or self._waiting[-1].due <= pending.due:
             self._waiting.append(pending)
         else:
-            insort_right(self._waiting, pending, key=_due)
+            insort_right(self._waiting, pending, key=due_of)
 
-    def _forget(self, pending: _Pending) -> None:
+    def _forget(self, pending: Pending) -> None:
         with contextlib.suppress(ValueError):
             self._waiting.remove(pending)
             self._bytes -= pending.bytes
+            self._rows -= pending.rows
 
-    def _queue(self, now: float, waiting: Sequence[_Pending]) -> Queue:
+    def _queue(self, now: float, waiting: Sequence[Pending]) -> Queue:
+        # What is ready by its deadline is late when it has been sent, and later still where it is wanted.
+        given = waiting[0].due - waiting[0].arrived
+        beside = min(self._beside.most + _ON_THE_WAY * given, _BESIDE * given) if given < math.inf else 0.0
         return Queue(
             now=now,
             arrivals=[each.arrived for each in waiting],
-            deadlines=[each.due for each in waiting],
+            deadlines=[each.due - beside for each in waiting],
             sizes=[each.rows for each in waiting],
             idle=len(self._idle),
             running=len(self._running),
@@ -326,14 +316,24 @@ class Batcher:
             count += 1
         return count
 
-    def _pop(self) -> _Pending:
+    def _pop(self) -> Pending:
         pending = self._waiting.popleft() if isinstance(self._waiting, deque) else self._waiting.pop(0)
         self._bytes -= pending.bytes
+        self._rows -= pending.rows
         return pending
 
-    def _drop(self, pending: _Pending) -> None:
-        if pending.answer is None or pending.answer.done():
-            return
+    def _drop(self, pending: Pending) -> None:
+        if not self._dropped:
+            asyncio.get_running_loop().call_soon(self._refuse_dropped)
+        self._dropped.append(pending)
+
+    def _refuse_dropped(self) -> None:
+        for _ in range(min(len(self._dropped), _REFUSED_AT_ONCE)):
+            self._refuse_late(self._dropped.popleft())
+        if self._dropped:
+            asyncio.get_running_loop().call_soon(self._refuse_dropped)
+
+    def _refuse_late(self, pending: Pending) -> None:
         if pending.hard:
             refusal = Refusal(RefusalKind.DEADLINE_PASSED, "it could not be answered by its deadline")
         else:
@@ -342,37 +342,38 @@ class Batcher:
                 f"it could not be answered within {pending.due - pending.arrived:.3g} s",
                 retry_after=self._drained_in(),
             )
-        pending.answer.set_exception(refusal)
+        refuse(pending, refusal)
 
-    def _cut(self, take: int) -> list[_Pending]:
+    def _cut(self, take: int) -> list[Pending]:
         """The next `take` requests, or as many of them as go together."""
         batch = [self._pop()]
-        shape = _row_shapes(batch[0].inputs)
+        shape = row_shapes(batch[0].inputs)
         while len(batch) < take and self._waiting:
             following = self._waiting[0]
-            if following.alone or _row_shapes(following.inputs) != shape:
+            if following.alone or row_shapes(following.inputs) != shape:
                 break
             batch.append(self._pop())
         return [each for each in batch if each.answer is not None and not each.answer.done()]
 
-    def _start(self, batch: list[_Pending]) -> None:
+    def _start(self, batch: list[Pending]) -> None:
         if not batch:
             return
         replica = self._idle.pop()
-        task = asyncio.get_running_loop().create_task(self._run(replica, batch))
+        task = asyncio.get_running_loop().create_task(self._run(replica, batch, clock.stopwatch()))
         self._running[task] = (replica, batch)
 
-    async def _run(self, replica: Replica, batch: list[_Pending]) -> None:
+    async def _run(self, replica: Replica, batch: list[Pending], since_cut: Callable[[], float]) -> None:
         """Run a batch and hand its answers out; the replica is idle again after it, or lost."""
         began = clock.now()
         rows = sum(each.rows for each in batch)
         took = clock.stopwatch()
         alive = True
         try:
-            outputs = await replica.run(_joined(batch))
+            outputs = await replica.run(joined(batch))
             seconds = took()
             self._observed(rows, seconds, began + seconds)
             self._hand_out(batch, outputs, began, seconds)
+            self._sent(since_cut, seconds, _TURNS)
         except ModelFailed as problem:
             self._failed(batch, str(problem))
         except ReplicaLost as problem:
@@ -396,7 +397,14 @@ class Batcher:
         self._last_rows, self._last_seconds = rows, seconds
         self._meter.batch(rows, seconds, ended)
 
-    def _hand_out(self, batch: list[_Pending], outputs: Tensors, began: float, seconds: float) -> None:
+    def _sent(self, since_cut: Callable[[], float], seconds: float, turns: int) -> None:
+        """Learn, once answers have been sent, what their batch took beside what its replica took."""
+        if turns:
+            asyncio.get_running_loop().call_soon(self._sent, since_cut, seconds, turns - 1)
+        else:
+            self._beside = self._beside.observed(since_cut() - seconds)
+
+    def _hand_out(self, batch: list[Pending], outputs: Tensors, began: float, seconds: float) -> None:
         at = 0
         now = clock.now()
         for each in batch:
@@ -408,29 +416,29 @@ class Batcher:
                 each.answer.set_result(part)
                 self._meter.answered(began - each.arrived, seconds, now - each.arrived, each.rows)
 
-    def _failed(self, batch: list[_Pending], reason: str) -> None:
+    def _failed(self, batch: list[Pending], reason: str) -> None:
         """One request of a batch may have spoilt it: each is run alone, and only one alone is told."""
         if len(batch) == 1:
-            _refuse(batch[0], Refusal(RefusalKind.FAILED, reason))
+            refuse(batch[0], Refusal(RefusalKind.FAILED, reason))
             return
         self._put_back(batch)
 
-    def _run_again(self, batch: list[_Pending], problem: ReplicaLost) -> None:
+    def _run_again(self, batch: list[Pending], problem: ReplicaLost) -> None:
         blameless = isinstance(problem, MachineLost)
         again = []
         for each in batch:
             each.machines += blameless
             each.tries += not blameless
             if len(batch) == 1 and isinstance(problem, TookTooLong):
-                _refuse(each, Refusal(RefusalKind.FAILED, f"the model did not come to an end: {problem}"))
+                refuse(each, Refusal(RefusalKind.FAILED, f"the model did not come to an end: {problem}"))
             elif each.tries < _TRIES and each.machines < _MACHINES:
                 again.append(each)
             else:
-                _refuse(each, Refusal(RefusalKind.FAILED, f"the model died on it twice: {problem}"))
+                refuse(each, Refusal(RefusalKind.FAILED, f"the model died on it twice: {problem}"))
         self.retried += len(again)
         self._put_back(again, alone=not blameless)
 
-    def _put_back(self, batch: list[_Pending], alone: bool = True) -> None:
+    def _put_back(self, batch: list[Pending], alone: bool = True) -> None:
         for each in reversed(batch):
             each.alone = each.alone or alone
             each.again = True
@@ -442,33 +450,12 @@ class Batcher:
         while (self._running or self._waiting) and self.replicas:
             if self._running:
                 in_hand = (batch for _, batch in self._running.values())
-                if not any(map(_wanted, in_hand)) and not _wanted(self._waiting):
+                if not any(map(wanted, in_hand)) and not wanted(self._waiting):
                     break
                 await asyncio.wait(list(self._running), timeout=_LOOK)
             else:
                 await asyncio.sleep(_SOONEST)
         while self._waiting:
-            _refuse(self._pop(), Refusal(RefusalKind.NOT_READY, "the model was unloaded", retry_after=1.0))
+            refuse(self._pop(), Refusal(RefusalKind.NOT_READY, "the model was unloaded", retry_after=1.0))
         if self._alarm is not None:
             self._alarm.cancel()
-
-
-def _wanted(requests: Iterable[_Pending]) -> bool:
-    """Whether anybody still waits for one of them."""
-    return any(each.answer is not None and not each.answer.done() for each in requests)
-
-
-def _refuse(pending: _Pending, refusal: Refusal) -> None:
-    if pending.answer is not None and not pending.answer.done():
-        pending.answer.set_exception(refusal)
-
-
-def _row_shapes(inputs: Tensors) -> list[tuple[Any, ...]]:
-    return [(name, array.shape[1:]) for name, array in inputs.items()]
-
-
-def _joined(batch: list[_Pending]) -> Tensors:
-    if len(batch) == 1:
-        return batch[0].inputs
-    first = batch[0].inputs
-    return {name: np.concatenate([each.inputs[name] for each in batch]) for name in first}

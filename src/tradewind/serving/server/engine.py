@@ -36,6 +36,7 @@ from tradewind.serving.server.batcher import USUAL, Batcher, Limits
 from tradewind.serving.server.crew import Crew, Hiring
 from tradewind.serving.server.fleet import Fleet
 from tradewind.serving.server.metrics.meters import Gauges, Meters, ModelGauge
+from tradewind.serving.server.relief import Relieving
 from tradewind.serving.server.replicas.in_server import InServer
 from tradewind.serving.server.replicas.interface import ModelFailed, Replica, ReplicaLost
 from tradewind.serving.server.replicas.own_process import OwnProcess
@@ -102,6 +103,7 @@ class ModelEngine:
 
     `said` is told, in words, of what an operator should know: replicas lost, models that could not be loaded.
     `hiring` finds the replicas, such as on rented machines; without it the engine keeps them up itself.
+    `relieving` has what takes requests that would be late, such as functions.
     """
 
     def __init__(
@@ -112,8 +114,9 @@ class ModelEngine:
         meters: Meters | None = None,
         said: Callable[[str], None] = lambda text: None,
         hiring: Hiring | None = None,
+        relieving: Relieving | None = None,
     ) -> None:
-        self._hiring = hiring
+        self._hiring, self._relieving = hiring, relieving
         self._repository, self._options = repository, options or Options()
         if self._options.isolation not in (AUTO, SERVER, PROCESS):
             raise Misuse(
@@ -421,14 +424,17 @@ class ModelEngine:
         else:
             said = self._said
             fleet = self._hiring.crew(name, version, opening, batcher, lambda text: said(f"{model}: {text}"))
+        signature, platform = first.signature, first.platform
         fleet.begin(first)
-        signature = first.signature
+        relief = None
+        if self._relieving is not None:
+            relief = self._relieving.relief(name, version, opening, signature, batcher, meter, objective)
         if objective is not None and batcher.learned.latency.of(1) > objective:
             took = 1000 * batcher.learned.latency.of(1)
             self._said(f"{model} takes {took:.3g} ms for one row: more than its {1000 * objective:.3g} ms")
         return Served(
-            name, version, signature=signature, platform=first.platform, largest=largest if batched else 0,
-            batcher=batcher, fleet=fleet, meter=meter,
+            name, version, signature=signature, platform=platform, largest=largest if batched else 0,
+            batcher=batcher, fleet=fleet, meter=meter, relief=relief,
         )  # fmt: skip
 
     def _maker(self, opening: Opening, count: int) -> Callable[[], Replica]:

@@ -9,10 +9,13 @@ from ssl import SSLContext
 from typing import Any, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tradewind.serving.calls import Engine
+from tradewind.serving.calls import Engine, RefusalKind
+from tradewind.serving.objective import Objective
 from tradewind.serving.server.grpc.server import GrpcServer
 from tradewind.serving.server.http import (
+    health_paths,
     kserve_v1,
     open_inference,
     openapi_page,
@@ -26,10 +29,11 @@ from tradewind.serving.server.http.limits import Limits
 from tradewind.serving.server.http.listener import HttpServer
 from tradewind.serving.server.http.metrics_page import Metrics
 from tradewind.serving.server.http.routes import Routes
+from tradewind.serving.server.http.sagemaker_container import Folders
 from tradewind.serving.server.metrics.families import Family
 from tradewind.serving.server.metrics.meters import Gauges, Meters
 
-OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/ping", "/health", "/docs"})
+OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/ping", "/health", "/docs", *health_paths.PATHS})
 """Paths that need no token: whether the server is up, and the page, which asks for the token itself."""
 
 
@@ -78,16 +82,25 @@ class Front:
         address: Address,
         *,
         limits: Limits | None = None,
+        promised: Objective | None = None,
         tls: SSLContext | None = None,
-        grpc_credentials: Any = None,
+        grpc_credentials: SSLContext | None = None,
         failed: Callable[[Exception], None] = lambda error: None,
+        folders: Folders | None = None,
         pages: Callable[[Routes], None] = lambda routes: None,
         families: Callable[[], list[Family]] = list,
     ) -> None:
-        """`pages` adds paths of an engine's own, and `families` its own metrics."""
+        """What is `promised` says when a request is not worth an answer any more. `folders` lets callers load models of theirs; `pages` adds paths of an engine's own, and `families`
+        its own metrics."""
         self.engine, self.address = engine, address
-        routes = _routes(engine, secured=address.token is not None, families=families)
+        routes = _routes(engine, folders, secured=address.token is not None, families=families)
         pages(routes)
+        sagemaker_runtime.add_refusal(routes)
+        self.routes = routes
+        """Every path over HTTP."""
+        limits = limits or Limits()
+        if promised is not None:
+            limits = replace(limits, stale_seconds=promised.latency)
         self.http = HttpServer(
             routes,
             limits,
@@ -96,7 +109,8 @@ class Front:
             open_paths=OPEN,
             tls=tls,
             on_error=lambda request, error: failed(error),
-            large=lambda: LargeBodies(engine, _inference_routes),
+            on_turned_away=lambda: engine.meters.refused(RefusalKind.OVERLOADED),
+            large=lambda: LargeBodies(engine, routes),
         )
         self.grpc: GrpcServer | None = None
         if address.grpc_port is not None:
@@ -153,18 +167,15 @@ class Front:
         await self.engine.close()
 
 
-def _inference_routes(engine: Engine) -> Routes:
-    """The paths at which tensors come."""
+def _routes(
+    engine: FrontEngine, folders: Folders | None, secured: bool, families: Callable[[], list[Family]]
+) -> Routes:
     routes = Routes()
     open_inference.add_routes(routes, engine)
+    health_paths.add_routes(routes, engine)
     kserve_v1.add_routes(routes, engine)
-    sagemaker_container.add_routes(routes, engine)
+    sagemaker_container.add_routes(routes, engine, folders)
     sagemaker_runtime.add_routes(routes, engine)
-    return routes
-
-
-def _routes(engine: FrontEngine, secured: bool, families: Callable[[], list[Family]]) -> Routes:
-    routes = _inference_routes(engine)
     repository_api.add_routes(routes, engine)
     triton_settings.add_routes(routes)
     openapi_page.add_routes(routes, engine, secured=secured)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from tradewind.errors import Misuse
@@ -141,12 +142,14 @@ class RentedCrew:
             fix="Change the policy, or its options.",
         )  # fmt: skip
 
-    async def hire(self, lease: LeaseId, task: str, address: str, token: str, within: float) -> None:
+    async def hire(
+        self, lease: LeaseId, task: str, address: str, token: str, within: float, identity: str = ""
+    ) -> None:
         """Connect to a replica on a lease and have the model loaded there, within so many seconds; it runs
         batches from then on. Raises what opening it raises."""
         replica = RentedReplica(
             lease, task, address, token, self._opening, patience=self._patience, start_within=within,
-            memory_limit=self._memory_limit,
+            memory_limit=self._memory_limit, identity=identity,
         )  # fmt: skip
         self._starting += 1
         self._opened.add(replica)
@@ -208,6 +211,18 @@ class RentedCrew:
         task.add_done_callback(self._work.discard)
 
 
+class Weight(Struct, frozen=True):
+    """What a request to a model counts for, in requests to the one that machines sustain fewest of."""
+
+    rate: float = 1.0
+    """Of those that come in a second."""
+    in_hand: float = 1.0
+    """Of those in hand at a time."""
+
+
+_EVEN = Weight()
+
+
 class RentedCrews:
     """Implements `Hiring`: the crews of every model version that is open. `Listener` hears of them, on the
     loop of the front."""
@@ -215,6 +230,8 @@ class RentedCrews:
     def __init__(self, *, patience: float = 60.0, memory_limit: int = 0) -> None:
         self._patience, self._memory_limit = patience, memory_limit
         self._crews: list[RentedCrew] = []
+        self._named: dict[RentedCrew, tuple[str, str]] = {}
+        self._weights: dict[tuple[str, str], Weight] = {}
         self.retried_before = 0
         """Requests given to another replica by crews that are closed."""
         self.came: Callable[[RentedCrew], None] = lambda crew: None
@@ -227,11 +244,22 @@ class RentedCrews:
         """Those that want replicas."""
         return tuple(self._crews)
 
-    def slowest(self) -> RentedCrew:
-        """That of the model which takes longest for a row. Misuse where no model is open."""
-        if not self._crews:
+    def weigh(self, sustains: Mapping[RentedCrew, tuple[float, float]]) -> None:
+        """Take in what a machine sustains of each model alone: requests a second, and in hand at a time.
+
+        Whatever the callers' mix, a machine with requests to several models is as busy as with those to one
+        of them, each counted by its weight. So load is measured in requests to the model of which fewest are
+        sustained; a model that is opened later counts like that one. Misuse where no model is open.
+        """
+        if not sustains:
             raise Misuse("no model is open", source="endpoint", fix="Name one that can be opened.")
-        return max(self._crews, key=lambda each: each.latency.of(1))
+        fewest, in_hand = min(sustains.values())
+        for crew, (rate, held) in sustains.items():
+            self._weights[self._named[crew]] = Weight(fewest / rate, in_hand / held)
+
+    def weight(self, name: str, version: str) -> Weight:
+        """What a request to a model counts for."""
+        return self._weights.get((name, version), _EVEN)
 
     @property
     def retried(self) -> int:
@@ -239,9 +267,10 @@ class RentedCrews:
         return self.retried_before + sum(each.retried for each in self._crews)
 
     @property
-    def waiting(self) -> int:
-        """Requests that wait."""
-        return sum(each.waiting for each in self._crews)
+    def waiting(self) -> float:
+        """Requests that wait, by their weights."""
+        named = ((each, self._named.get(each, ("", ""))) for each in list(self._crews))
+        return sum(each.waiting * self.weight(*name).rate for each, name in named)
 
     def crew(
         self, name: str, version: str, opening: Opening, batcher: Batcher, said: Callable[[str], None]
@@ -251,11 +280,13 @@ class RentedCrews:
             opening, batcher, self._drop, said, patience=self._patience, memory_limit=self._memory_limit
         )
         self._crews.append(made)
+        self._named[made] = (name, version)
         self.came(made)
         return made
 
     def _drop(self, crew: RentedCrew, task: str | None) -> None:
         if task is None and crew in self._crews:
             self._crews.remove(crew)
+            self._named.pop(crew, None)
             self.retried_before += crew.retried
         self.dropped(crew, task)

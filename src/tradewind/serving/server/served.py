@@ -8,11 +8,15 @@ from tradewind.serving.calls import Answer, Call, ModelMetadata, Refusal, Refusa
 from tradewind.serving.server.batcher import Batcher
 from tradewind.serving.server.crew import Crew
 from tradewind.serving.server.metrics.meters import ModelMeter
+from tradewind.serving.server.relief import Relief
 from tradewind.serving.tensors import DTYPES, Signature, Tensors, datatype_of
 
 
 class Served:
-    """A model version in service. Calls are checked here, before they reach the model."""
+    """A model version in service. Calls are checked here, before they reach the model.
+
+    `relief` stands before the batcher, and is closed after it.
+    """
 
     def __init__(
         self,
@@ -25,6 +29,7 @@ class Served:
         batcher: Batcher,
         fleet: Crew,
         meter: ModelMeter,
+        relief: Relief | None = None,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self.version, self.signature, self.platform = name, version, signature, platform
@@ -33,7 +38,8 @@ class Served:
             (spec.name, spec.datatype, DTYPES[spec.datatype], spec.shape) for spec in signature.inputs
         ]
         self._outputs = frozenset(spec.name for spec in signature.outputs)
-        self._closed = closed
+        self._relief, self._closed = relief, closed
+        self._answer = batcher.answer if relief is None else relief.answer
 
     @property
     def memory(self) -> int:
@@ -42,8 +48,8 @@ class Served:
 
     @property
     def ready(self) -> bool:
-        """Whether a replica of it is up."""
-        return self.fleet.up > 0
+        """Whether a replica of it is up, or its relief answers without one."""
+        return self.fleet.up > 0 or (self._relief is not None and self._relief.up)
 
     def metadata(self, versions: tuple[str, ...]) -> ModelMetadata:
         """What the protocol tells of it, with all `versions` that may be asked for."""
@@ -58,7 +64,7 @@ class Served:
             self.meter.began()
             self.meter.refused(refusal.kind)
             raise
-        outputs = await self.batcher.answer(inputs, rows, call.deadline, call.within)
+        outputs = await self._answer(inputs, rows, call.deadline, call.within)
         if call.outputs:
             outputs = {name: outputs[name] for name in call.outputs}
         return Answer(self.name, self.version, call.id, outputs)
@@ -103,6 +109,8 @@ class Served:
     async def close(self) -> None:
         """Answer what waits, then let go of the replicas."""
         await self.batcher.close()
+        if self._relief is not None:
+            await self._relief.close()
         await self.fleet.close()
         self._closed()
 

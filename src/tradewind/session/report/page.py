@@ -55,11 +55,12 @@ def page(data: ReportData) -> str:
     parts = [
         f"{_subtitle(data)}{_cards(data)}",
         _comparison(data),
-        _pictures(data),
+        timeline_section(data),
+        _curves(data),
         _estimates(data),
-        _leases(data),
-        _decisions(data),
-        _notes(data),
+        leases_section(data),
+        decisions_section(data),
+        notes_section(data),
         honesty(data.real, data.simulated, data.sources),
     ]
     return document(data.title, parts, f"Made by Tradewind {data.version} from the run's journal alone.")
@@ -166,27 +167,23 @@ def _comparison(data: ReportData) -> str:
     return "<h2>Beside the other policies</h2>" + table(heads, rows, numbers=(1, 2, 3, 4))
 
 
-def _pictures(data: ReportData) -> str:
-    parts = []
-    if data.prices or data.leases:
-        picture = pictures.timeline(data.prices, data.leases, data.started, data.ended)
-        parts.append(
-            "<h2>Prices and leases</h2><figure>"
-            + picture
-            + "<figcaption>"
-            + (
-                "Above: spot prices of the pools used, as the policy saw them. Below: a"
-                if data.prices
-                else "A"
-            )
-            + " bar is a lease, and those that do not overlap share a lane; "
-            "a triangle is a notice, a cross the end."
-            "</figcaption></figure>"
-        )
-    if any(sample.loss is not None for sample in data.samples):
-        picture = pictures.curves(data.samples, data.started)
-        parts.append("<h2>Loss against time and against dollars</h2><figure>" + picture + "</figure>")
-    return "".join(parts)
+def timeline_section(data: ReportData) -> str:
+    """Prices and leases as a picture; nothing where there are none."""
+    if not data.prices and not data.leases:
+        return ""
+    picture = pictures.timeline(data.prices, data.leases, data.started, data.ended)
+    above = "Above: spot prices of the pools used, as the policy saw them. Below: a" if data.prices else "A"
+    return (
+        f"<h2>Prices and leases</h2><figure>{picture}<figcaption>{above} bar is a lease, and those that do "
+        "not overlap share a lane; a triangle is a notice, a cross the end.</figcaption></figure>"
+    )
+
+
+def _curves(data: ReportData) -> str:
+    if all(sample.loss is None for sample in data.samples):
+        return ""
+    picture = pictures.curves(data.samples, data.started)
+    return f"<h2>Loss against time and against dollars</h2><figure>{picture}</figure>"
 
 
 def _estimates(data: ReportData) -> str:
@@ -217,7 +214,8 @@ def _estimates(data: ReportData) -> str:
     return "<h2>Estimate against actual</h2>" + table(heads, rows, numbers=(1, 2, 3))
 
 
-def _leases(data: ReportData) -> str:
+def leases_section(data: ReportData) -> str:
+    """Every lease in a table; nothing where there is none."""
     if not data.leases:
         return ""
     rows = [
@@ -241,7 +239,8 @@ def _leases(data: ReportData) -> str:
     )
 
 
-def _decisions(data: ReportData) -> str:
+def decisions_section(data: ReportData) -> str:
+    """Every decision in a table, with its reason."""
     rows = [
         [
             moment_text(row.at),
@@ -259,7 +258,8 @@ def _decisions(data: ReportData) -> str:
     )
 
 
-def _notes(data: ReportData) -> str:
+def notes_section(data: ReportData) -> str:
+    """What was noted; nothing where nothing was."""
     if not data.notes:
         return ""
     items = "".join(f"<li>{html.escape(note)}</li>" for note in data.notes)

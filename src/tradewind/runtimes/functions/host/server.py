@@ -18,6 +18,7 @@ import hmac
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import urllib.parse
@@ -142,10 +143,14 @@ def _loopback(host: str) -> bool:
         return host == "localhost"
 
 
-async def _serve(host: FunctionHost, address: str, port: int) -> None:
+async def _serve(host: FunctionHost, address: str, port: int, with_parent: bool) -> None:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    if with_parent:
+        # Nobody writes there: it becomes readable when whoever holds the other end is gone, kill -9 included.
+        loop.add_reader(sys.stdin.fileno(), stop.set)
     try:
         print(await host.start(address, port), flush=True)  # noqa: T201 -- how a parent learns the port
         await stop.wait()
@@ -161,15 +166,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="0 for any that is free")
     parser.add_argument("--plain", action="store_true", help="start every environment as a new interpreter")
     parser.add_argument("--limits", default="{}", help="limits as JSON, such as '{\"idle\": 60}'")
+    parser.add_argument(
+        "--with-parent", action="store_true",
+        help="end when standard input ends, and leave neither the folder nor anything in it",
+    )  # fmt: skip
     told = parser.parse_args(arguments)
     token = os.environ.pop("TRADEWIND_FUNCTION_TOKEN", "")
     try:
         limits = msgspec.json.decode(told.limits, type=Limits)
         host = FunctionHost(told.root, limits, token=token, forked=not told.plain)
-        clock.run(_serve(host, told.host, told.port))
+        clock.run(_serve(host, told.host, told.port, told.with_parent))
     except (Misuse, msgspec.DecodeError) as problem:
         print(problem, file=sys.stderr)  # noqa: T201
         return 2
+    finally:
+        if told.with_parent:
+            shutil.rmtree(told.root, ignore_errors=True)
     return 0
 
 

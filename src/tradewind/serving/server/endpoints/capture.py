@@ -21,6 +21,9 @@ from tradewind.serving.server.endpoints.line_log import LineLog
 from tradewind.serving.tensors import Tensors, datatype_of
 
 _TYPE = "application/json"
+_LARGEST = 1 << 20
+"""Bytes of a request's tensors, beyond which it is not captured, but counted as lost: to write more than that
+as JSON would hold up every caller."""
 
 
 class Capture:
@@ -43,6 +46,9 @@ class Capture:
         outputs = answer.outputs if self._output else None
         size = sum(array.nbytes for tensors in (inputs, outputs) if tensors for array in tensors.values())
         id, variant = call.id, answer.variant
+        if size > _LARGEST:
+            self.log.pass_over(f"{self.endpoint}/{variant}")
+            return
         self.log.add(
             f"{self.endpoint}/{variant}", lambda: line_of(inputs, outputs, id, moment, variant), size
         )

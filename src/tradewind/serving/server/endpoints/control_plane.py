@@ -136,6 +136,10 @@ class ControlPlane:
             raise Misuse("no variant has a weight above 0", field="InitialVariantWeight")
         if asked.data_capture_config is not None:
             check_address(asked.data_capture_config.destination_s3_uri, "DestinationS3Uri")
+        if asked.async_inference_config is not None:
+            output = asked.async_inference_config.output_config
+            check_address(output.s3_output_path, "S3OutputPath")
+            check_address(output.s3_failure_path, "S3FailurePath")
         for each in [*variants, *shadows]:
             self.model(each.model_name, region)
         name = asked.endpoint_config_name
@@ -184,6 +188,7 @@ class ControlPlane:
         return Side(
             generation, name, [deployed(each) for each in asked.production_variants],
             [deployed(each) for each in asked.shadow_production_variants], asked.data_capture_config,
+            asked.async_inference_config,
         )  # fmt: skip
 
     # Endpoints

@@ -15,7 +15,11 @@ _VARIANT = {
 
 
 def described(live: LiveEndpoint) -> dict[str, Any]:
-    """The answer to DescribeEndpoint."""
+    """The answer to DescribeEndpoint.
+
+    While an update moves traffic a variant's current weight is its part of what its deployment has: with a
+    tenth of the traffic moved, 0.9 of its weight before and 0.1 of its weight in the new deployment.
+    """
     record, told = live.record, {}
     told = {
         "EndpointName": record.name,
@@ -26,7 +30,7 @@ def described(live: LiveEndpoint) -> dict[str, Any]:
         "LastModifiedTime": record.modified,
     }
     if record.status not in ("Creating", "Failed"):
-        told["ProductionVariants"] = _variants(live.blue, live.blue.side.variants, None)
+        told["ProductionVariants"] = _variants(live.blue, live.blue.side.variants, None, 1.0 - live.share)
         if live.blue.side.shadows:
             told["ShadowProductionVariants"] = _variants(live.blue, live.blue.side.shadows, None)
     if record.failure:
@@ -45,7 +49,7 @@ def described(live: LiveEndpoint) -> dict[str, Any]:
     if live.green is not None and record.green is not None and record.update is not None:
         pending: dict[str, Any] = {
             "EndpointConfigName": record.green.config,
-            "ProductionVariants": _variants(live.green, record.green.variants, record.update),
+            "ProductionVariants": _variants(live.green, record.green.variants, record.update, live.share),
             "StartTime": record.update.began,
         }
         if record.green.shadows:
@@ -78,12 +82,14 @@ def watched(live: LiveEndpoint) -> dict[str, Any]:
     return told
 
 
-def _variants(side: SideAtWork, variants: list[Deployed], update: Memory | None) -> list[dict[str, Any]]:
+def _variants(
+    side: SideAtWork, variants: list[Deployed], update: Memory | None, share: float = 1.0
+) -> list[dict[str, Any]]:
     found = []
     for each in variants:
         said: dict[str, Any] = {
             "VariantName": each.name,
-            "CurrentWeight": each.weight,
+            "CurrentWeight": each.weight * share,
             "DesiredWeight": each.weight,
             "CurrentInstanceCount": side.replicas_up(each) if side.ready else 0,
             "DesiredInstanceCount": each.instances,

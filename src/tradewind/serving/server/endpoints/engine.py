@@ -88,7 +88,7 @@ class Endpoints:
         """Whether the models beside the endpoints are loaded, and every endpoint that was in service is."""
         waiting = (
             each for each in self._live.values()
-            if each.record.status in ("InService", "Updating")
+            if each.record.status in ("InService", "Updating", "RollingBack")
         )  # fmt: skip
         return self.engine.ready and all(self.is_ready(each.name) for each in waiting)
 
@@ -207,7 +207,7 @@ class Endpoints:
     def _settled(self, live: LiveEndpoint) -> bool:
         """Whether the start need not wait for an endpoint any more."""
         over = live.task is None or live.task.done()
-        if over or live.record.status in ("Creating", "OutOfService", "RollingBack", "UpdateRollbackFailed"):
+        if over or live.record.status in ("Creating", "OutOfService", "UpdateRollbackFailed"):
             return True
         return live.blue.ready or (live.green is not None and live.green.ready)
 

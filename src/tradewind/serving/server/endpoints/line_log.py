@@ -27,6 +27,29 @@ _PENDING, _PENDING_BYTES = 10_000, 64 << 20
 """Lines, and bytes of what they are made of, that wait to be written at most; more are lost, and counted."""
 _FULL, _OLD = 64 << 20, 300.0
 """Bytes and seconds after which a file is followed by the next."""
+_AGAIN = 30.0
+"""Seconds between two tries to move files that could not be moved."""
+
+
+class LineCounts(Struct):
+    """What became of the lines for one place."""
+
+    written: int = 0
+    bytes: int = 0
+    """Of those written."""
+    no_room: int = 0
+    """Lost, for too many waited already."""
+    no_disk: int = 0
+    """Lost, for the disk was full or did not take them."""
+    faulty: int = 0
+    """Lost, for they could not be made."""
+    too_large: int = 0
+    """Passed over, for they would hold up others."""
+
+    @property
+    def lost(self) -> int:
+        """All that were lost."""
+        return self.no_room + self.no_disk + self.faulty + self.too_large
 
 
 class _Open(Struct):
@@ -40,7 +63,7 @@ class _Open(Struct):
 class LineLog:
     """Lines for one destination. `add` is called on the event loop and never waits.
 
-    `written` and `lost` count lines. `said` is told when lines begin to be lost, and when that is over.
+    `counts` has the lines by place. `said` is told when lines begin to be lost, and when that is over.
     """
 
     def __init__(
@@ -55,8 +78,26 @@ class LineLog:
         self._open: dict[str, _Open] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
-        self._failing = False
-        self.written = self.lost = 0
+        self._failing: set[str] = set()
+        """What fails at present: `disk`, `store`."""
+        self.counts: dict[str, LineCounts] = {}
+        self._unmoved: dict[str, Path] = {}
+        self._try_at = 0.0
+
+    @property
+    def written(self) -> int:
+        """Lines written, of every place."""
+        return sum(each.written for each in list(self.counts.values()))
+
+    @property
+    def lost(self) -> int:
+        """Lines lost, of every place."""
+        return sum(each.lost for each in list(self.counts.values()))
+
+    @property
+    def unmoved(self) -> int:
+        """Files that could not be moved to where they belong, and wait for the next try."""
+        return len(self._unmoved)
 
     def start(self) -> None:
         """Begin to write; what an earlier server left to be moved is moved."""
@@ -68,18 +109,26 @@ class LineLog:
         `made` is called in another thread, `size` is what it holds in memory meanwhile.
         """
         if len(self._pending) >= _PENDING or self._bytes + size > _PENDING_BYTES or self._closed:
-            self.lost += 1
+            self._counts(place).no_room += 1
             return False
         self._pending.append((place, clock.now(), made))
         self._bytes += size
         return True
 
+    def pass_over(self, place: str) -> None:
+        """Count a line that is too large to be made."""
+        self._counts(place).too_large += 1
+
+    def _counts(self, place: str) -> LineCounts:
+        found = self.counts.get(place)
+        return self.counts.setdefault(place, LineCounts()) if found is None else found
+
     async def close(self) -> None:
-        """Write what is left."""
+        """Write what is left; that goes on where whoever waits for it is cancelled, and may be waited for
+        again."""
         self._closed = True
         if self._task is not None:
-            await self._task
-            self._task = None
+            await asyncio.shield(self._task)
 
     async def _run(self) -> None:
         if self._remote:
@@ -94,7 +143,7 @@ class LineLog:
     async def _write_pending(self) -> None:
         lines, self._pending, self._bytes = self._pending, [], 0
         now = clock.now()
-        if lines or self._open:
+        if lines or self._open or self._unmoved:
             await asyncio.to_thread(self._write, lines, now)
 
     def _write(self, lines: list[tuple[str, float, Callable[[], bytes]]], now: float) -> None:
@@ -104,22 +153,29 @@ class LineLog:
             with contextlib.suppress(Exception):
                 by_file.setdefault((place, hour), []).append(made() + b"\n")
                 continue
-            self.lost += 1
+            self._counts(place).faulty += 1
         for (place, hour), made_lines in by_file.items():
+            counts, content = self._counts(place), b"".join(made_lines)
             try:
-                self._append(self._file(place, hour, now), b"".join(made_lines))
+                self._append(self._file(place, hour, now), content)
             except OSError as problem:
-                self.lost += len(made_lines)
-                self._tell(f"lines for {self.destination} are lost: {problem.strerror or problem}")
+                counts.no_disk += len(made_lines)
+                self._tell("disk", f"lines for {self.destination} are lost: {problem.strerror or problem}")
             else:
-                self.written += len(made_lines)
-                if self._failing:
-                    self._failing = False
+                counts.written += len(made_lines)
+                counts.bytes += len(content)
+                if "disk" in self._failing:
+                    self._failing.discard("disk")
                     self._said(f"lines for {self.destination} are written again; {self.lost} were lost")
         for place, file in list(self._open.items()):
             if file.size >= _FULL or now >= file.since + _OLD:
                 del self._open[place]
                 self._move(file.key, file.path)
+        if self._unmoved and now >= self._try_at:
+            for key, path in list(self._unmoved.items()):
+                if not self._move(key, path):
+                    break  # nor would the others be
+            self._try_at = now + _AGAIN
 
     def _file(self, place: str, hour: str, now: float) -> _Open:
         file = self._open.get(place)
@@ -150,26 +206,38 @@ class LineLog:
         finally:
             os.close(descriptor)
 
-    def _move(self, key: str, path: Path) -> None:
+    def _move(self, key: str, path: Path) -> bool:
         """Move a file of ours that is done to where it belongs; it stays here while that fails."""
         if not self._remote:
-            return
+            return True
         try:
             content = path.read_bytes()
             if content:
                 open_store(self.destination).put(key, content)
             path.unlink()
+        except FileNotFoundError:
+            pass  # somebody took it away
         except (OSError, TradewindError) as problem:
-            self._tell(f"{path} could not be moved to {self.destination}: {problem}")
+            return self._stays(key, path, str(problem))
         except Exception as problem:  # what another store's client raises is its own
-            self._tell(f"{path} could not be moved to {self.destination}: {problem!r}")
+            return self._stays(key, path, repr(problem))
+        self._unmoved.pop(key, None)
+        if "store" in self._failing and not self._unmoved:
+            self._failing.discard("store")
+            self._said(f"files are moved to {self.destination} again")
+        return True
+
+    def _stays(self, key: str, path: Path, reason: str) -> bool:
+        self._unmoved[key] = path
+        self._tell("store", f"{path} could not be moved to {self.destination}: {reason}")
+        return False
 
     def _move_left(self) -> None:
         self._open.clear()
         for path in sorted(self._root.rglob("*.jsonl")):
             self._move(path.relative_to(self._root).as_posix(), path)
 
-    def _tell(self, text: str) -> None:
-        if not self._failing:
-            self._failing = True
+    def _tell(self, what: str, text: str) -> None:
+        if what not in self._failing:
+            self._failing.add(what)
             self._said(text)

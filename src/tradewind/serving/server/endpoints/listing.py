@@ -12,6 +12,14 @@ from tradewind.errors import Misuse
 from tradewind.serving.rollout.requests import read
 
 _USUAL = 10
+STATUSES = {
+    "EndpointName": (
+        "OutOfService", "Creating", "Updating", "SystemUpdating", "RollingBack", "InService", "Deleting",
+        "Failed", "UpdateRollbackFailed",
+    ),
+    "TransformJobName": ("InProgress", "Completed", "Failed", "Stopping", "Stopped"),
+}  # fmt: skip
+"""What may be asked for by `StatusEquals`, by the field of the names."""
 
 
 class _Asked(Struct, rename="pascal"):
@@ -30,9 +38,15 @@ class _Asked(Struct, rename="pascal"):
 def page(told: dict[str, Any], rows: list[dict[str, Any]], key: str, name: str) -> dict[str, Any]:
     """The part of `rows` that is asked for, under `key`; `name` is the field of their names.
 
-    A page goes on behind the last row of the one before it, whatever was deleted or made meanwhile.
+    A page goes on behind the last row of the one before it, whatever was deleted or made meanwhile. Misuse
+    for what cannot be asked.
     """
     asked = read(told, _Asked)
+    if asked.status_equals and asked.status_equals not in STATUSES.get(name, ()):
+        raise Misuse(
+            f"1 validation error detected: {asked.status_equals[:80]!r} is no status", field="StatusEquals",
+            fix=f"Give one of {', '.join(STATUSES.get(name, ()))}.",
+        )  # fmt: skip
     status = name.replace("Name", "Status")
     left = [
         row

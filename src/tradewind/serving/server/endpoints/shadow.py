@@ -53,7 +53,8 @@ class Shadow:
         pressed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.variant, self.share, self.counts = variant, share, ShadowCounts()
-        self._engine, self._model, self._log, self._pressed = engine, model, log, pressed
+        self.log = log
+        self._engine, self._model, self._pressed = engine, model, pressed
         self._turn = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -109,4 +110,4 @@ class Shadow:
             "difference": found,
             "error": error,
         }
-        self._log.add(f"{answer.model}/{self.variant}", lambda: msgspec.json.encode(said))
+        self.log.add(f"{answer.model}/{self.variant}", lambda: msgspec.json.encode(said))

@@ -8,64 +8,53 @@ seconds, and `grpc-retry-pushback-ms`, which gRPC's clients with a retry policy 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
-from collections.abc import AsyncIterator, Callable
+import socket
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from msgspec import Struct
-
 from tradewind import clock
-from tradewind.errors import MissingExtra, Misuse
+from tradewind.errors import Misuse
 from tradewind.serving.calls import Engine, Refusal, RefusalKind
-from tradewind.serving.server.grpc import health, inference_service, reflection, sockets
+from tradewind.serving.server.grpc import health, inference_service, reflection
+from tradewind.serving.server.grpc.connection import GrpcConnection
 from tradewind.serving.server.grpc.health import HealthService
-from tradewind.serving.server.grpc.inference_service import InferenceService, Method, Unimplemented
+from tradewind.serving.server.grpc.household import GrpcLimits, Household, Method, Told, Until
+from tradewind.serving.server.grpc.inference_service import InferenceService, Unimplemented
+from tradewind.serving.server.grpc.inference_service import Method as Answer
 from tradewind.serving.server.grpc.messages import open_messages
 from tradewind.serving.server.grpc.open_stream import OpenStream
 from tradewind.serving.server.grpc.reflection import ReflectionService
-from tradewind.serving.server.http.authentication import check_exposure, is_permitted
+from tradewind.serving.server.http.authentication import check_exposure
 
 _QUIET = 0.25
 """Seconds without a request after which a stream is ended, once the server drains."""
-_LOOK = 0.05
+_STEP = 0.02
 """Seconds between two looks at streams and connections meanwhile."""
-
-
-class GrpcLimits(Struct, frozen=True):
-    """The bounds that a server keeps. Misuse, at construction: a bound that is not positive."""
-
-    message_bytes: int = 64 * 1024 * 1024
-    """Of one message, unpacked, in either direction; RESOURCE_EXHAUSTED beyond."""
-    header_bytes: int = 32 * 1024
-    """Of one call's metadata."""
-    calls: int = 4096
-    """In progress on the whole server, streams among them; RESOURCE_EXHAUSTED beyond."""
-    connection_calls: int = 1024
-    """In progress on one connection; its client sends no further one before one is over."""
-    stream_calls: int = 64
-    """Requests of one stream in progress; then it is not read any further."""
-    connection_seconds: float = 10.0
-    """After which a client is asked to make its connection anew, as it does between two calls: gRPC's own way
-    of having clients move on, and so the time that `drain` takes while any is connected."""
-    keepalive_seconds: float = 60.0
-    """Without a sign from a client with calls in progress, after which it is asked for one."""
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            if not getattr(self, name) > 0:
-                raise Misuse(f"{getattr(self, name)!r} is not positive", field=name, fix="Give more than 0.")
-
-
+_LOOK = 1.0
+"""And else."""
+_BACKLOG = 1024
 USUAL = GrpcLimits()
 """The bounds where nobody said."""
 
 
-def tls_credentials(chain: bytes, key: bytes) -> Any:
-    """What gRPC needs for TLS: a certificate chain and its key, in PEM."""
-    import grpc  # noqa: PLC0415 -- an extra
-
-    return grpc.ssl_server_credentials([(key, chain)])
+def tls_credentials(chain: bytes, key: bytes) -> ssl.SSLContext:
+    """What gRPC needs for TLS: a certificate chain and its key, in PEM. Misuse where they cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["h2"])
+    with tempfile.TemporaryDirectory() as folder:  # that module reads certificates from files only
+        file = os.path.join(folder, "chain.pem")
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as opened:
+            opened.write(chain if key in chain else chain + b"\n" + key)
+        try:
+            context.load_cert_chain(file)
+        except (OSError, ssl.SSLError) as problem:
+            raise Misuse(f"the certificate cannot be used: {problem}", field="certificate") from None
+    return context
 
 
 class GrpcServer:
@@ -73,10 +62,9 @@ class GrpcServer:
 
     With `token` every call but those of health must carry the metadata `authorization: Bearer TOKEN`.
     `guarded` says that others keep strangers away: no token is wanted then.
-    `credentials` are gRPC's own for TLS, see `tls_credentials`; without them nothing is
-    encrypted.
+    `credentials` are those for TLS, see `tls_credentials`; without them nothing is encrypted.
     `failed` is told of every error that is no refusal; its caller reads INTERNAL and nothing of its cause.
-    Raises MissingExtra without grpcio.
+    Raises MissingExtra without protobuf.
     """
 
     def __init__(
@@ -86,17 +74,9 @@ class GrpcServer:
         *,
         token: str | None = None,
         guarded: bool = False,
-        credentials: Any = None,
+        credentials: ssl.SSLContext | None = None,
         failed: Callable[[Exception], None] = lambda error: None,
     ) -> None:
-        # Its core writes to stderr what is no error of ours, such as that a listener was closed.
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        try:
-            import grpc  # noqa: PLC0415 -- an extra
-            import grpc.aio  # noqa: PLC0415
-        except ImportError:
-            raise MissingExtra("grpcio", "serving", "Serving over gRPC") from None
-        self._grpc: Any = grpc
         self._guarded = guarded
         self._limits, self._token, self._credentials, self._failed = limits, token, credentials, failed
         self._messages = open_messages()
@@ -107,14 +87,21 @@ class GrpcServer:
         self._infer_request = self._messages["inference.ModelInferRequest"]
         self._stream_response = self._messages["inference.ModelStreamInferResponse"]
         self._streams: set[OpenStream] = set()
-        self._server: Any = None
+        self._house: Household | None = None
+        self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
+        self._watch: asyncio.TimerHandle | None = None
         self._port = 0
-        self._listeners: frozenset[int] = frozenset()
 
     @property
     def port(self) -> int:
         """The port that it listens on; 0 before `start`."""
         return self._port
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open."""
+        return len(self._house.clients) if self._house else 0
 
     async def start(self, host: str = "127.0.0.1", port: int = 0, *, share_port: bool = False) -> None:
         """Begin to answer on `host` and `port`, where 0 is any that is free.
@@ -125,145 +112,162 @@ class GrpcServer:
         """
         if not self._guarded:
             check_exposure(host, self._token)
-        limits = self._limits
-        options = [
-            ("grpc.max_receive_message_length", limits.message_bytes),
-            ("grpc.max_send_message_length", limits.message_bytes),
-            ("grpc.max_metadata_size", limits.header_bytes),
-            ("grpc.absolute_max_metadata_size", limits.header_bytes),
-            ("grpc.max_concurrent_streams", limits.connection_calls),
-            ("grpc.so_reuseport", int(share_port)),
-            ("grpc.max_connection_age_ms", round(limits.connection_seconds * 1e3)),
-            ("grpc.keepalive_time_ms", round(limits.keepalive_seconds * 1e3)),
-            # Clients may ask for signs as well: each 10 s, and with no call in progress.
-            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-        ]
-        server = self._grpc.aio.server(options=options, maximum_concurrent_rpcs=limits.calls)
-        server.add_generic_rpc_handlers(self._handlers())
-        address = f"[{host}]:{port}" if ":" in host.strip("[]") and host[0] != "[" else f"{host}:{port}"
-        before = sockets.listeners(port)
+        loop = asyncio.get_running_loop()
         try:
-            if self._credentials is None:
-                self._port = server.add_insecure_port(address)
-            else:
-                self._port = server.add_secure_port(address, self._credentials)
-        except RuntimeError as error:
-            await server.stop(None)
-            raise Misuse(f"cannot listen on {address}: {error}", field="port") from None
-        await server.start()
-        self._listeners = sockets.listeners(self._port) - before
-        self._server = server
+            found = await loop.getaddrinfo(
+                host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            listening = _bound(found[0][0], found[0][4], share_port)
+        except OSError as error:
+            raise Misuse(f"cannot listen on {host}:{port}: {error}", field="port") from None
+        house = self._house = Household(self._methods(), self._limits, self._token, self._told)
+        # The loop closes the socket that it is given as soon as it shall accept no more, and the kernel then
+        # resets whoever waits in the queue. It gets a copy; the queue lives until ours is closed.
+        self._server = await loop.create_server(
+            lambda: GrpcConnection(house),
+            sock=listening.dup(),
+            backlog=_BACKLOG,
+            ssl=self._credentials,
+            ssl_handshake_timeout=self._limits.begin_seconds if self._credentials else None,
+        )
+        self._socket, self._port = listening, listening.getsockname()[1]
+        self._look()
 
     async def drain(self, grace: float) -> None:
         """Stop without a failed call, where another server takes over: within `grace` seconds at most.
 
-        Health says NOT_SERVING, and no new connection is accepted. Calls go on to be answered until every
-        client has moved on, as it is asked to within `GrpcLimits.connection_seconds` and a tenth more, and
-        streams until no request came for a quarter of a second. What is left after `grace` is cancelled.
+        Health says NOT_SERVING; whoever waits to be accepted is accepted, and then nobody. Every client is
+        told to begin no further call here, which makes it take those on their way elsewhere; what has begun
+        is answered, streams until no request came for a quarter of a second. What is left after `grace` is
+        cut.
         """
-        if self._server is None:
-            return
         self._health.draining = True
+        house = self._house
+        if house is None:
+            return
         until = clock.now() + grace
-        sockets.stop_listening(self._listeners, self._port)
-        while clock.now() < until and sockets.is_connected(self._port):
-            await self._end_quiet_streams()
-        stopping = asyncio.ensure_future(self._server.stop(max(0.0, until - clock.now())))
-        while not stopping.done():
-            await self._end_quiet_streams()
-        await stopping
-        self._server = None
-
-    async def _end_quiet_streams(self) -> None:
-        now = clock.now()
-        for stream in self._streams:
-            if stream.in_progress == 0 and now - stream.heard >= _QUIET:
-                stream.end()
-        await asyncio.sleep(_LOOK)
+        house.draining = True
+        await self._accept_last(house)
+        for client in list(house.clients):
+            client.retire()
+        while house.clients and clock.now() < until:
+            await asyncio.sleep(_STEP)
+            now = clock.now()
+            for stream in self._streams:
+                if stream.in_progress == 0 and now - stream.heard >= _QUIET:
+                    stream.end()
+            for client in list(house.clients):
+                client.look(now)
+        await self.close()
 
     async def close(self) -> None:
         """Stop at once; calls in progress are cancelled. May be called twice."""
+        self._health.draining = True
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        self._stop_listening()
+        house = self._house
+        if house is None:
+            return
+        house.draining = True
+        for client in list(house.clients):
+            client.abort()
+        while house.clients:
+            await asyncio.sleep(0)
+        if house.ending:
+            await asyncio.wait(list(house.ending))
+
+    async def _accept_last(self, house: Household) -> None:
+        """Accept whoever is in the queue, and close it."""
         if self._server is not None:
-            self._health.draining = True
-            await self._server.stop(None)
+            self._server.close()
             self._server = None
-
-    def _handlers(self) -> tuple[Any, ...]:
-        grpc = self._grpc
-        inference = {
-            name: grpc.unary_unary_rpc_method_handler(self._unary(request.FromString, method))
-            for name, (request, method) in self._inference.methods().items()
-        }
-        inference["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
-        checks = {
-            name: grpc.unary_unary_rpc_method_handler(
-                self._unary(request.FromString, method, open_to_all=True)
-            )
-            for name, (request, method) in self._health.methods().items()
-        }
-        checks["Watch"] = grpc.unary_stream_rpc_method_handler(self._watch)
-        described = {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(self._reflect)}
-        generic = grpc.method_handlers_generic_handler
-        return (
-            generic(inference_service.NAME, inference),
-            generic(health.NAME, checks),
-            *(generic(name, described) for name in reflection.NAMES),
-        )
-
-    def _unary(
-        self, parse: Callable[[bytes], Any], method: Method, open_to_all: bool = False
-    ) -> Callable[[bytes, Any], Any]:
-        token = None if open_to_all else self._token
-
-        async def handle(data: bytes, context: Any) -> bytes:
-            if token is not None:
-                await self._admit(context)
+        while self._socket is not None:
             try:
-                response = await method(parse(data), context.time_remaining())
-                return response.SerializeToString()  # type: ignore[no-any-return]
-            except Exception as error:
-                problem = error
-            await self._abort(context, problem)
-            raise AssertionError("abort always raises")
+                accepted, _ = self._socket.accept()
+            except OSError:
+                break
+            accepted.setblocking(False)
+            with contextlib.suppress(OSError):
+                await house.loop.connect_accepted_socket(
+                    lambda: GrpcConnection(house),
+                    accepted,
+                    ssl=self._credentials,
+                    ssl_handshake_timeout=self._limits.begin_seconds if self._credentials else None,
+                )
+        self._stop_listening()
 
-        return handle
+    def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
-    async def _admit(self, context: Any) -> None:
-        given = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
-        if len(given) != 1 or not is_permitted(given[0], self._token or ""):
-            refusal = Refusal(
-                RefusalKind.UNAUTHENTICATED, "give the token as metadata, authorization: Bearer TOKEN"
+    def _look(self) -> None:
+        """Look after the clients, now and again."""
+        house = self._house
+        assert house is not None
+        now = clock.now()
+        for client in list(house.clients):
+            client.look(now)
+        limits = self._limits
+        shortest = min(
+            limits.begin_seconds, limits.idle_seconds, limits.keepalive_seconds, limits.send_seconds
+        )
+        self._watch = house.loop.call_later(min(_LOOK, shortest / 4), self._look)
+
+    # What is answered
+
+    def _methods(self) -> dict[str, Method]:
+        found = {
+            f"/{inference_service.NAME}/{name}": Method(one=self._one(request.FromString, answer))
+            for name, (request, answer) in self._inference.methods().items()
+        }
+        found[f"/{inference_service.NAME}/ModelStreamInfer"] = Method(several=self._stream)
+        for name, (request, answer) in self._health.methods().items():
+            found[f"/{health.NAME}/{name}"] = Method(
+                one=self._one(request.FromString, answer), open_to_all=True
             )
-            await self._abort(context, refusal)
+        found[f"/{health.NAME}/Watch"] = Method(several=self._watched, open_to_all=True)
+        for name in reflection.NAMES:
+            found[f"/{name}/ServerReflectionInfo"] = Method(several=self._reflect)
+        return found
 
-    async def _abort(self, context: Any, error: Exception) -> None:
-        """End a call with an error; raises what gRPC ends its handler with."""
-        code, text, retry_after = self._told(error)
-        trailing: tuple[tuple[str, str], ...] = ()
-        if retry_after is not None:
-            trailing = (
-                ("retry-after", str(math.ceil(retry_after))),
-                ("grpc-retry-pushback-ms", str(math.ceil(retry_after * 1e3))),
-            )
-        await context.abort(getattr(self._grpc.StatusCode, code), text, trailing)
+    def _one(
+        self, parse: Callable[[bytes], Any], method: Answer
+    ) -> Callable[[bytes, float | None], Coroutine[Any, Any, bytes]]:
+        async def answer(data: bytes, left: float | None) -> bytes:
+            response = await method(parse(data), left)
+            return response.SerializeToString()  # type: ignore[no-any-return]
 
-    def _told(self, error: Exception) -> tuple[str, str, float | None]:
-        """The status code, text and seconds until another try that an error is told as."""
+        return answer
+
+    def _told(self, error: Exception) -> Told:
+        """The status, text and trailing metadata that an error is told as."""
         if isinstance(error, Refusal):
-            return error.kind.grpc, str(error), error.retry_after
+            more: tuple[tuple[str, str], ...] = ()
+            if error.retry_after is not None:
+                more = (
+                    ("retry-after", str(math.ceil(error.retry_after))),
+                    ("grpc-retry-pushback-ms", str(math.ceil(error.retry_after * 1e3))),
+                )
+            return error.kind.grpc, str(error), more
         if isinstance(error, Unimplemented):
-            return "UNIMPLEMENTED", str(error), None
+            return "UNIMPLEMENTED", str(error), ()
         if isinstance(error, self._messages.unreadable):
-            return "INVALID_ARGUMENT", "the request is no message of its method", None
+            return "INVALID_ARGUMENT", "the request is no message of its method", ()
         self._failed(error)
-        return "INTERNAL", "the server failed to answer", None
+        return "INTERNAL", "the server failed to answer", ()
 
-    async def _stream(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+    def _stream(self, requests: AsyncIterator[bytes], left: Until) -> AsyncIterator[bytes]:
         """Answers each request of a stream, in their order, while later ones are worked on already."""
-        if self._token is not None:
-            await self._admit(context)
-        stream = OpenStream(requests, lambda data: self._streamed(data, context), self._limits.stream_calls)
+        most = self._limits.stream_calls
+        return self._in_order(OpenStream(requests, lambda data: self._streamed(data, left()), most))
+
+    async def _in_order(self, stream: OpenStream) -> AsyncIterator[bytes]:
         self._streams.add(stream)
         try:
             async for response in stream.responses():
@@ -272,14 +276,13 @@ class GrpcServer:
             self._streams.discard(stream)
             stream.cancel()
         if stream.ended:
-            refusal = Refusal(RefusalKind.NOT_READY, "the server is about to stop; open another stream", 0.0)
-            await self._abort(context, refusal)
+            raise Refusal(RefusalKind.NOT_READY, "the server is about to stop; open another stream", 0.0)
 
-    async def _streamed(self, data: bytes, context: Any) -> bytes:
+    async def _streamed(self, data: bytes, left: float | None) -> bytes:
         request = None
         try:
             request = self._infer_request.FromString(data)
-            found = await self._inference.infer(request, context.time_remaining())
+            found = await self._inference.infer(request, left)
             # One response a request: Triton's clients are told that each is the last.
             found.parameters["triton_final_response"].bool_param = True
             response = self._stream_response(infer_response=found)
@@ -290,19 +293,31 @@ class GrpcServer:
                 response.infer_response.model_name = request.model_name
         return response.SerializeToString()  # type: ignore[no-any-return]
 
-    async def _watch(self, data: bytes, context: Any) -> AsyncIterator[bytes]:
-        try:
+    async def _watched(self, requests: AsyncIterator[bytes], left: Until) -> AsyncIterator[bytes]:
+        async for data in requests:
             async for state in self._health.watch(data):
                 yield state
-        except self._messages.unreadable as error:
-            await self._abort(context, error)
+            return
 
-    async def _reflect(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-        if self._token is not None:
-            await self._admit(context)
-        async for data in requests:
-            try:
-                response = self._reflection.answer(data)
-            except self._messages.unreadable as error:
-                await self._abort(context, error)
-            yield response
+    def _reflect(self, requests: AsyncIterator[bytes], left: Until) -> AsyncIterator[bytes]:
+        async def answer(data: bytes) -> bytes:
+            return self._reflection.answer(data)
+
+        return self._in_order(OpenStream(requests, answer, self._limits.stream_calls))
+
+
+def _bound(family: int, address: Any, share: bool) -> socket.socket:
+    """A socket bound to an address; OSError where that cannot be."""
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.setblocking(False)
+        listening.bind(address)
+    except BaseException:
+        listening.close()
+        raise
+    return listening

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import types
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Generator
-from typing import Any, Protocol, cast
+from collections.abc import Awaitable
+from typing import Protocol
 
 from tradewind import clock
 from tradewind.serving.calls import Refusal, RefusalKind
@@ -20,6 +20,7 @@ from tradewind.serving.server.http.limits import Limits
 from tradewind.serving.server.http.messages import Request, Response
 from tradewind.serving.server.http.responses import CLOSE, coding_for, compressed, is_small, rendered
 from tradewind.serving.server.http.routes import Route, Unanswerable
+from tradewind.serving.server.stepping import resumed
 
 _IN_A_ROW = 16
 """Requests of one connection that are answered before the other connections have their turn."""
@@ -136,7 +137,7 @@ class Answers:
         except Exception as error:
             self._answer(request, house.failed(request, error), line)
         else:
-            self._go_on(request, line, _resumed(work, first))
+            self._go_on(request, line, resumed(work, first))
 
     def _go_on(self, request: Request, line: bytes, work: Awaitable[Response]) -> None:
         self._task = self._house.loop.create_task(self._finish(request, line, work))
@@ -208,21 +209,6 @@ class Answers:
 
     async def _compress(self, response: Response, coding: str) -> Response:
         return await self._house.loop.run_in_executor(None, compressed, response, coding)
-
-
-@types.coroutine
-def _resumed(work: Coroutine[Any, Any, Response], waits_for: Any) -> Generator[Any, Any, Response]:
-    """Go on with a coroutine that was stepped by hand up to its first wait."""
-    while True:
-        thrown: BaseException | None = None
-        try:
-            sent = yield waits_for
-        except BaseException as error:
-            thrown = error
-        try:
-            waits_for = work.send(sent) if thrown is None else work.throw(thrown)
-        except StopIteration as done:
-            return cast(Response, done.value)
 
 
 async def _called(route: Route, request: Request) -> Response:

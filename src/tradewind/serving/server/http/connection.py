@@ -16,11 +16,12 @@ from tradewind.errors import MissingExtra
 from tradewind.serving.calls import Refusal
 from tradewind.serving.server.http.answers import Answers
 from tradewind.serving.server.http.authentication import is_permitted
-from tradewind.serving.server.http.household import Household
+from tradewind.serving.server.http.backlog import Waiting
+from tradewind.serving.server.http.household import Household, path_of
 from tradewind.serving.server.http.limits import Limits
 from tradewind.serving.server.http.messages import Request
 from tradewind.serving.server.http.responses import CLOSE, CONTINUE, KEEP_ALIVE
-from tradewind.serving.server.http.routes import Route, Unanswerable, decoded, split_target
+from tradewind.serving.server.http.routes import Route, Unanswerable
 
 _IDLE, _HEAD, _BODY, _DEAF = range(4)
 """What a connection's next byte is: of a new request, of its head, of its body, or of no interest."""
@@ -67,6 +68,9 @@ class Connection(asyncio.Protocol):
         self._request: Request | None = None
         self._route: Route | None = None
         self._refused: Refusal | None = None
+        self._waiting: Waiting | None = None
+        self._stale: Refusal | None = None
+        self._turning_away = False
         self._upgrading = b""
         self._continued = False
         self._lingering = self._ended = self._more = self._read_paused = False
@@ -98,6 +102,8 @@ class Connection(asyncio.Protocol):
         """Forget the client, and cancel what is being done for it."""
         self._phase = _DEAF
         self._let_go()
+        if self._waiting is not None:
+            self._waiting.reader, self._waiting.data = None, b""
         self._house.clients.discard(self)
         self._answers.cancel()
 
@@ -106,6 +112,8 @@ class Connection(asyncio.Protocol):
         self._ended = True
         if self._lingering:
             return False
+        if self._waiting is not None:
+            return self._transport.get_extra_info("sslcontext") is None
         if self._phase in (_HEAD, _BODY):
             self._refuse(Unanswerable(400, "the request ended before it was whole"))
         self._phase = _DEAF
@@ -129,6 +137,44 @@ class Connection(asyncio.Protocol):
         """Parse what came, and answer the requests that became whole."""
         house = self._house
         house.now = clock.now()
+        backlog = house.backlog
+        if backlog is not None:
+            if self._waiting is not None:
+                self._waiting.data += data
+                if len(self._waiting.data) > _READ_ANYWAY:
+                    self._pause_reading()
+                return
+            if backlog.defers(house.now) and data.startswith(b"POST") and self.idle:
+                self._waiting = backlog.add(self, data, house.now)
+                self.read_by = math.inf
+                return
+        self._parse(data)
+
+    def take(self, data: bytes, came: float) -> None:
+        """Parse and answer what had to wait since `came`."""
+        self._waiting = None
+        self._house.now = came
+        self._resume_reading()
+        self._parse(data)
+        if self._ended and not self.eof_received():
+            self._transport.close()
+
+    def turn_away(self, data: bytes, came: float) -> None:
+        """Refuse what waited in vain since `came`; what is not asked with POST is answered nevertheless."""
+        house = self._house
+        plain = not (house.draining or self._ended or self._answers.paused)
+        answer = house.turned_away(data) if plain else None
+        if answer is None:
+            self._stale, self._turning_away = house.too_many(), True
+            self.take(data, came)
+            self._turning_away = False
+            return
+        self._waiting = None
+        self._transport.write(answer)
+        self.read_by = clock.now() + house.idle_seconds
+
+    def _parse(self, data: bytes) -> None:
+        house = self._house
         if self._phase == _DEAF:
             self._swallow(len(data))
             return
@@ -169,6 +215,8 @@ class Connection(asyncio.Protocol):
         self._target, self._headers, self._count, self._body = b"", {}, 0, b""
         self._unframed, self._continued = 0, False
         self._refused = self._request = None
+        if not self._turning_away:
+            self._stale = None
         self.read_by = self._house.now + self._house.limits.header_seconds
 
     def on_url(self, part: bytes) -> None:
@@ -221,9 +269,12 @@ class Connection(asyncio.Protocol):
             match = house.routes.find(method, target)
         except Unanswerable as refused:
             self._refused, self._route = refused, None
-            request.path = _path_of(target)
+            request.path = path_of(target)
         else:
             self._route = match.route
+            if self._stale is not None and method == "POST":
+                self._refused = self._stale
+                house.on_turned_away()
             request.path, request.query = match.path, match.query
             if match.variables:
                 request.variables = match.variables.copy()
@@ -321,9 +372,9 @@ class Connection(asyncio.Protocol):
         """Make this the connection's last answer, after those that are due; what else comes is ignored."""
         house = self._house
         request = self._request or Request(
-            "", _path_of(self._target.decode("latin-1")), "", {}, b"", house.now
+            "", path_of(self._target.decode("latin-1")), "", {}, b"", house.now
         )
-        request.path = request.path or _path_of(self._target.decode("latin-1"))
+        request.path = request.path or path_of(self._target.decode("latin-1"))
         self._phase = _DEAF
         self._swallowed = max(self._swallowed, 1)
         self._let_go()
@@ -340,12 +391,12 @@ class Connection(asyncio.Protocol):
     @property
     def between(self) -> bool:
         """Whether nothing of a further request has come."""
-        return self._phase == _IDLE
+        return self._phase == _IDLE and self._waiting is None
 
     @property
     def idle(self) -> bool:
         """Whether nothing has come of a further request, and nothing is owed."""
-        return self._phase == _IDLE and not self._answers.busy
+        return self.between and not self._answers.busy
 
     def go_on(self) -> None:
         """Some answers were written: read more, if it was for them that reading was stopped."""
@@ -441,14 +492,6 @@ def _has_news(opened: Any) -> bool:
     poll = select.poll()
     poll.register(opened.fileno(), select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _path_of(target: str) -> str:
-    """The path of a target as far as it has one."""
-    try:
-        return decoded(split_target(target)[0])
-    except Unanswerable:
-        return ""
 
 
 def _too_long(limits: Limits) -> Unanswerable:

@@ -11,11 +11,13 @@ from typing import Any, Protocol
 import msgspec
 
 from tradewind import clock
-from tradewind.serving.calls import Refusal
+from tradewind.serving.calls import Refusal, RefusalKind
+from tradewind.serving.server.http.backlog import Backlog
 from tradewind.serving.server.http.large_bodies import LargeBodies
 from tradewind.serving.server.http.limits import Limits
 from tradewind.serving.server.http.messages import Request, Response
-from tradewind.serving.server.http.routes import Routes
+from tradewind.serving.server.http.responses import rendered
+from tradewind.serving.server.http.routes import Routes, Unanswerable, decoded, split_target
 
 OnError = Callable[[Request, Exception], None]
 """Told of every exception that a handler, or a shape of errors, ought not to have raised."""
@@ -72,6 +74,10 @@ class Household:
         """Bytes of the bodies that came and are not answered yet."""
         self.large: LargeBodies | None = None
         """Who answers requests with large bodies; None where they are answered as the others."""
+        self.on_turned_away: Callable[[], None] = _nothing
+        """Told of every request that was refused because the processor is short."""
+        self.backlog: Backlog | None = None
+        """Who waits for the processor; None where everybody is answered, however late."""
         self.answered: dict[int, int] = {}
         """Answers given, by status."""
         self.draining = False
@@ -107,11 +113,42 @@ class Household:
         """The header for clients that are turned away."""
         return (("Retry-After", str(max(1, math.ceil(self.limits.retry_after)))),)
 
+    def too_many(self) -> Refusal:
+        """Why a request is refused that has waited for the processor for too long."""
+        return Refusal(RefusalKind.OVERLOADED, _TOO_MANY, retry_after=self.limits.retry_after)
+
+    def turned_away(self, data: bytes) -> bytes | None:
+        """The answer, counted, that refuses a request so, if it is whole and plain; None where it is not."""
+        head = self.backlog.heads.of(data) if self.backlog is not None else None
+        if head is None:
+            return None
+        if head.date is not self.date:
+            request = Request("POST", path_of(head.target), "", {}, b"", self.now)
+            response = self.refused(self.too_many(), request)
+            head.status, head.date = response.status, self.date
+            head.answer = b"".join(rendered(response, b"", self.date, False))
+        self.on_turned_away()
+        self.answered[head.status] = self.answered.get(head.status, 0) + 1
+        return head.answer
+
     def _plain(self, request: Request, error: Exception) -> Response:
         self.tell(request, error)
         return Response(500, msgspec.json.encode({"error": _FAILED}))
 
 
+def _nothing() -> None:
+    """Where nobody wants to know."""
+
+
+def path_of(target: str) -> str:
+    """The path of a target as far as it has one."""
+    try:
+        return decoded(split_target(target)[0])
+    except Unanswerable:
+        return ""
+
+
+_TOO_MANY = "more is asked than can be answered in time"
 _FAILED = "the server failed on this request"
 
 

@@ -36,7 +36,7 @@ def add_routes(routes: Routes, engine: Engine) -> None:
     routes.errors("/v1/models", error)
     routes.add("GET", "/v1/models", wire.models)
     routes.add("GET", "/v1/models/{model}", wire.model)
-    routes.add("POST", "/v1/models/{model}", wire.ask)
+    routes.add("POST", "/v1/models/{model}", wire.ask, over=lambda other: _Wire(other).ask)
 
 
 def error(status: int, message: str, request: Request | None = None) -> Response:
@@ -68,7 +68,7 @@ class _Wire:
             return await self._predict(request, name)
         metadata = await self._engine.described(name)
         if verb == "explain":
-            raise Refusal(RefusalKind.MALFORMED, f"model {metadata.name!r} has no explainer")
+            raise Unanswerable(501, f"model {metadata.name!r} has no explainer; ask for predict")
         raise Unanswerable(404, f"there is no {verb!r} of a model; there is predict")
 
     async def _predict(self, request: Request, name: str) -> Response:

@@ -51,14 +51,16 @@ class _Lane:
 
 
 class LargeBodies:
-    """Answers large requests by the handlers that `wires` adds for an engine; made on the engine's loop."""
+    """Answers large requests of the `routes` whose bodies carry tensors; made on the engine's loop."""
 
-    def __init__(self, engine: Engine, wires: Callable[[Engine], Routes]) -> None:
+    def __init__(self, engine: Engine, routes: Routes) -> None:
         self._loop = asyncio.get_running_loop()
         self._threads = asyncio.Semaphore(_AT_ONCE)
         self._lane = _Lane()
-        routes = wires(_Afar(engine, self._loop, self._lane))
-        self._handlers = {(each.method, each.template): each.handler for each in routes.all}
+        afar = _Afar(engine, self._loop, self._lane)
+        self._handlers = {
+            (each.method, each.template): each.over(afar) for each in routes.all if each.over is not None
+        }
 
     def takes(self, route: Route) -> bool:
         """Whether a route's requests can be answered here."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from msgspec import Struct
 
 from tradewind.errors import Misuse
@@ -46,8 +48,11 @@ class Limits(Struct, frozen=True):
     """Whole requests of one connection that wait for the one before; then it is not read any further."""
     compress_bytes: int = 2048
     """Answers below this size are never compressed, and none that was not asked for."""
+    stale_seconds: float = math.inf
+    """What is promised: answers within this. While more comes than the processor can answer, what cannot be
+    in time is refused with 429, so that others are; never, where nothing is promised."""
     retry_after: float = 1.0
-    """Seconds that a client turned away at `connections` is told to wait."""
+    """Seconds that a client turned away at `connections`, or as stale, is told to wait."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

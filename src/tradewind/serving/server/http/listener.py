@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import resource
 import socket
@@ -22,6 +23,7 @@ from typing import Any
 from tradewind import clock
 from tradewind.errors import Misuse
 from tradewind.serving.server.http.authentication import check_exposure
+from tradewind.serving.server.http.backlog import Backlog
 from tradewind.serving.server.http.connection import Connection, parser_module
 from tradewind.serving.server.http.household import Household, OnError, log_error
 from tradewind.serving.server.http.large_bodies import LargeBodies
@@ -31,6 +33,9 @@ from tradewind.serving.server.http.routes import Routes
 _BACKLOG = 2048
 _FILES_ELSE = 128
 """Files that the process opens for other things than connections."""
+_BEGUN_BY = 0.75
+"""The share of the time promised by which a request must be begun: what it takes itself, and what it lies in
+the socket and its answer on the way, has the rest."""
 _STEP = 0.01
 """Seconds between two looks while draining."""
 
@@ -41,6 +46,7 @@ class HttpServer:
     `token`, if given, is asked for on every path but `open_paths` (decoded, exact: the health checks).
     `guarded` says that others keep strangers away, as a container's platform does: no token is wanted then.
     `on_error` is told of every exception that a handler ought not to have raised; by default it is logged.
+    `on_turned_away` is told of every request that was refused as stale (`Limits.stale_seconds`).
     `large` makes, when the server starts, what answers requests with large bodies beside the event loop.
     Misuse: a server that other machines can reach without a token, at `start`.
     """
@@ -56,11 +62,12 @@ class HttpServer:
         tls: SSLContext | None = None,
         on_error: OnError = log_error,
         large: Callable[[], LargeBodies] | None = None,
+        on_turned_away: Callable[[], None] | None = None,
     ) -> None:
         self._guarded = guarded
         self._routes, self._limits = routes, limits or Limits()
         self._token, self._open_paths, self._on_error = token, open_paths, on_error
-        self._tls, self._large = tls, large
+        self._tls, self._large, self._on_turned_away = tls, large, on_turned_away
         self._house: Household | None = None
         self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -139,6 +146,9 @@ class HttpServer:
             on_error=self._on_error,
         )
         house.large = self._large() if self._large else None
+        if self._limits.stale_seconds < math.inf:
+            house.on_turned_away = self._on_turned_away or house.on_turned_away
+            house.backlog = Backlog(house.loop, _BEGUN_BY * self._limits.stale_seconds)
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files != resource.RLIM_INFINITY:
             house.most_clients = min(self._limits.connections, max(files - _FILES_ELSE, files // 2))

@@ -44,7 +44,7 @@ def add_routes(routes: Routes, engine: Engine) -> None:
     for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         routes.add("GET", model, wire.metadata)
         routes.add("GET", f"{model}/ready", wire.model_ready)
-        routes.add("POST", f"{model}/infer", wire.infer)
+        routes.add("POST", f"{model}/infer", wire.infer, over=lambda other: _Wire(other).infer)
         routes.add("GET", f"{model}/config", wire.config)
         routes.add("GET", f"{model}/stats", wire.statistics)
 

@@ -38,6 +38,38 @@ _RUNTIME_ERROR: Schema = {
 }
 _ANY_OBJECT: Schema = {"type": "object"}
 _READY: Schema = {"type": "object", "properties": {"ready": {"type": "boolean"}}}
+_PERHAPS = {"type": ["number", "null"]}
+_VARIANTS: Schema = {
+    "type": "object",
+    "required": ["variants", "classes", "plan", "limits", "dollars_per_hour"],
+    "properties": {
+        "variants": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "task", "accuracy", "latency_ms", "state", "replicas", "wanted"],
+                "properties": {
+                    **{name: {"type": "string"} for name in ("name", "task", "resource", "state", "told")},
+                    **{name: {"type": "integer"} for name in ("replicas", "wanted", "waiting", "memory")},
+                    **{
+                        name: _PERHAPS
+                        for name in ("latency_ms", "rows_per_second", "slowdown", "starting_in")
+                    },
+                    "accuracy": {"type": "number", "minimum": 0, "maximum": 1},
+                },
+            },
+        },
+        "classes": {"type": "array", "items": {"type": "object"}},
+        "plan": {"type": "object", "required": ["replicas", "reason"]},
+        "limits": {"type": "object", "required": ["replicas", "memory"]},
+        "dollars_per_hour": _PERHAPS,
+    },
+}
+_ENDPOINTS: Schema = {
+    "type": "object",
+    "required": ["endpoints"],
+    "properties": {"endpoints": {"type": "array", "items": {"type": "object"}}},
+}
 _NO_NUMBERS = {"enum": ["NaN", "Infinity", "-Infinity", None]}
 
 _GENERAL: tuple[tuple[str, str, str, Schema], ...] = (
@@ -48,6 +80,13 @@ _GENERAL: tuple[tuple[str, str, str, Schema], ...] = (
     ("POST", "/v2/repository/index", "The models of the repository", {"type": "array", "items": _ANY_OBJECT}),
     ("POST", "/v2/repository/models/{model}/load", "Load a model, or load it anew", _ANY_OBJECT),
     ("POST", "/v2/repository/models/{model}/unload", "Stop answering for a model", _ANY_OBJECT),
+    (
+        "GET",
+        "/v2/variants",
+        "The variants of each task: how they stand, what is asked of them, the plan",
+        _VARIANTS,
+    ),
+    ("GET", "/endpoints", "Every endpoint: its variants, its update under way, its alarms", _ENDPOINTS),
     ("GET", "/v1/models", "The models that are ready", _ANY_OBJECT),
     ("GET", "/models", "The models that are loaded, for SageMaker", _ANY_OBJECT),
     ("GET", "/models/{model}", "Whether a model is loaded, for SageMaker", _ANY_OBJECT),
@@ -64,7 +103,13 @@ def document(engine: Engine, routes: Routes, *, secured: bool = False) -> Schema
     paths: dict[str, dict[str, Schema]] = {}
     for method, template, summary, schema in _GENERAL:
         if (method, template) in there:
-            error = _CONTAINER_ERROR if template.startswith("/models") else _ERROR
+            error = (
+                _CONTAINER_ERROR
+                if template.startswith("/models")
+                else _RUNTIME_ERROR
+                if template.startswith("/endpoints")
+                else _ERROR
+            )
             operation = _operation(summary, _json(schema), error, tag="server")
             if "{model}" in template:
                 named = {

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from tradewind.errors import Misuse
-from tradewind.serving.calls import Refusal, RefusalKind
+from tradewind.serving.calls import Engine, Refusal, RefusalKind
 from tradewind.serving.server.http.messages import Handler, Request, Response
 
 ErrorShape = Callable[[int, str, Request], Response]
@@ -47,6 +47,8 @@ class Route(Struct, frozen=True):
     names: tuple[str, ...]
     """Of its variables, from left to right."""
     task: bool
+    over: Callable[[Engine], Handler] | None = None
+    """The same handler over another engine, where bodies carry tensors: a large one is read in a thread."""
 
 
 class Match(Struct, frozen=True):
@@ -92,11 +94,21 @@ class Routes:
         """Every route, in the order in which they were added."""
         return tuple(self._routes)
 
-    def add(self, method: str, template: str, handler: Handler, *, task: bool = False) -> None:
+    def add(
+        self,
+        method: str,
+        template: str,
+        handler: Handler,
+        *,
+        task: bool = False,
+        over: Callable[[Engine], Handler] | None = None,
+    ) -> None:
         """Answer `method` on paths like `template` by `handler`; HEAD comes with GET.
 
         A handler begins to run outside of any task, which spares one where it never waits: before its first
         wait `asyncio.timeout` and task groups fail. `task=True` gives it a task from the beginning.
+        `over` makes the same handler over another engine; whoever takes tensors, or rows of them, must give
+        it, so that large bodies are read beside the event loop. Such a handler awaits its engine alone.
         Misuse: a template that does not begin with a slash, repeats a name, or is taken for that method.
         """
         if not template.startswith("/"):
@@ -122,7 +134,7 @@ class Routes:
         if method in node.routes:
             taken = node.routes[method].template
             raise Misuse(f"{method} {template} is taken by {taken}", field="template", fix="Add it once.")
-        route = Route(method, template, handler, tuple(names), task)
+        route = Route(method, template, handler, tuple(names), task, over)
         node.routes[method] = route
         self._routes.append(route)
         self._found.clear()

@@ -7,13 +7,13 @@ Errors are in MLflow's shape, which SageMaker hands on to the caller as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import parse_qs
 
 from msgspec import Struct, json
 
 from tradewind import __version__
-from tradewind.errors import Misuse
+from tradewind.errors import Misuse, TradewindError
 from tradewind.serving import tensor_json
 from tradewind.serving.calls import Engine, Refusal, RefusalKind
 from tradewind.serving.server.http.invocations import invoke
@@ -46,28 +46,41 @@ class _Load(Struct):
 _LOAD = json.Decoder(_Load)
 
 
-Admit = Callable[[str, str], None]
-"""(name, url): makes a model known to the repository, from the folder that it was unpacked to; or Refusal."""
+_PAGE, _LARGEST_PAGE = 100, 1000
+"""Models that are listed at once, where nobody said, and at most."""
 
 
-def add_routes(routes: Routes, engine: Engine, admit: Admit | None = None) -> None:
+class Folders(Protocol):
+    """Makes models of folders known to the engine, such as `admission.Admission`."""
+
+    def add(self, name: str, url: str) -> None:
+        """Make the model in the folder at `url` known; Refusal where it may not be, or is none."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Forget it; silent for one that did not come this way."""
+        ...
+
+
+def add_routes(routes: Routes, engine: Engine, folders: Folders | None = None) -> None:
     """Add `/ping`, `/health`, `/version`, `/invocations` and multi-model `/models`, answered by `engine`.
 
-    `admit` is told of each model that is to be loaded, with its `url`. Without it a model is looked for in
-    the repository under its name, and `url` is only told back.
+    `folders` makes each model that is to be loaded known by its `url`, the folder that its archive was
+    unpacked to. Without it a model is looked for in the repository under its name, and `url` is only told
+    back.
     """
-    wire = _Wire(engine, admit)
+    wire = _Wire(engine, folders)
     for prefix in _PATHS:
         routes.errors(prefix, error)
     routes.add("GET", "/ping", wire.ping)
     routes.add("GET", "/health", wire.ping)
     routes.add("GET", "/version", wire.version)
-    routes.add("POST", "/invocations", wire.invocations)
+    routes.add("POST", "/invocations", wire.invocations, over=lambda other: _Wire(other, None).invocations)
     routes.add("GET", "/models", wire.models)
     routes.add("POST", "/models", wire.load)
     routes.add("GET", "/models/{model}", wire.model)
     routes.add("DELETE", "/models/{model}", wire.unload)
-    routes.add("POST", "/models/{model}/invoke", wire.invoke)
+    routes.add("POST", "/models/{model}/invoke", wire.invoke, over=lambda other: _Wire(other, None).invoke)
 
 
 def error(status: int, message: str, request: Request | None = None) -> Response:
@@ -78,9 +91,10 @@ def error(status: int, message: str, request: Request | None = None) -> Response
 
 
 class _Wire:
-    def __init__(self, engine: Engine, admit: Admit | None) -> None:
-        self._engine, self._admit = engine, admit
+    def __init__(self, engine: Engine, folders: Folders | None) -> None:
+        self._engine, self._folders = engine, folders
         self._urls: dict[str, str] = {}
+        self._loading: set[str] = set()
 
     async def ping(self, request: Request) -> Response:
         ready = self._engine.live and self._engine.ready
@@ -103,13 +117,26 @@ class _Wire:
         except Misuse as error_found:
             raise Refusal(RefusalKind.MALFORMED, str(error_found)) from None
         name = asked.model_name
-        if self._is_loaded(name):
+        if name in self._loading or self._is_loaded(name):
             raise Unanswerable(409, f"model {name!r} is already loaded")
-        if self._admit is not None:
-            self._admit(name, asked.url)
-        await self._engine.load(name)
+        self._loading.add(name)
+        try:
+            if self._folders is None:
+                await self._engine.load(name)
+            else:
+                await self._load_from(self._folders, name, asked.url)
+        finally:
+            self._loading.discard(name)
         self._urls[name] = asked.url
         return Response(200, b"{}")
+
+    async def _load_from(self, folders: Folders, name: str, url: str) -> None:
+        folders.add(name, url)
+        try:
+            await self._engine.load(name)
+        except TradewindError:
+            folders.remove(name)
+            raise
 
     async def unload(self, request: Request) -> Response:
         name = request.variables["model"]
@@ -117,11 +144,24 @@ class _Wire:
             raise Refusal(RefusalKind.NOT_FOUND, f"model {name!r} is not loaded")
         await self._engine.unload(name)
         self._urls.pop(name, None)
+        if self._folders is not None:
+            self._folders.remove(name)
         return Response(200, b"{}")
 
     async def models(self, request: Request) -> Response:
-        names = dict.fromkeys(model.name for model in self._engine.index() if model.state == "READY")
-        return Response(200, json.encode({"models": [self._told(name) for name in names]}))
+        """The models that are loaded, in pages of `limit`; `next_page_token` is the last name seen."""
+        asked = parse_qs(request.query)
+        count = asked.get("limit", [str(_PAGE)])[0]
+        if not (count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= _LARGEST_PAGE):
+            raise Refusal(RefusalKind.MALFORMED, f"limit: give a number from 1 to {_LARGEST_PAGE}")
+        after = asked.get("next_page_token", [""])[0]
+        loaded = sorted({model.name for model in self._engine.index() if model.state == "READY"})
+        left = [name for name in loaded if name > after]
+        page = left[: int(count)]
+        said: dict[str, Any] = {"models": [self._told(name) for name in page]}
+        if len(left) > len(page):
+            said["nextPageToken"] = page[-1]
+        return Response(200, json.encode(said))
 
     async def model(self, request: Request) -> Response:
         name = request.variables["model"]

@@ -24,7 +24,8 @@ from tradewind.serving.server.http.messages import Request, Response
 from tradewind.serving.server.http.routes import Routes, Unanswerable
 from tradewind.serving.variants.demands import attributes_of
 
-_PREFIX = "x-amzn-sagemaker-"
+PREFIX = "x-amzn-sagemaker-"
+"""Of the headers of the API."""
 _REFUSED = {
     "target-container-hostname": "an endpoint here has one container",
     "enable-explanations": "the model has no explainer",
@@ -33,6 +34,8 @@ _REFUSED = {
 }
 """Headers that ask for what there is not; the others are read, or cannot change the answer."""
 _ATTRIBUTES_AT_MOST = 1024
+ASYNC = "/endpoints/{endpoint}/async-invocations"
+"""Where calls come that are answered later."""
 _ERRORS = {
     429: ("ThrottlingException", 429),
     503: ("ServiceUnavailable", 503),
@@ -51,9 +54,24 @@ def add_routes(routes: Routes, engine: Engine, model_of: Callable[[str], str] = 
     """
     wire = _Wire(engine, model_of)
     routes.errors("/endpoints", error)
-    routes.add("POST", "/endpoints/{endpoint}/invocations", wire.invoke)
-    routes.add("POST", "/endpoints/{endpoint}/invocations-response-stream", wire.stream)
-    routes.add("POST", "/endpoints/{endpoint}/async-invocations", wire.later)
+    invocations, stream = (
+        "/endpoints/{endpoint}/invocations",
+        "/endpoints/{endpoint}/invocations-response-stream",
+    )
+    routes.add("POST", invocations, wire.invoke, over=lambda other: _Wire(other, model_of).invoke)
+    routes.add("POST", stream, wire.stream, over=lambda other: _Wire(other, model_of).stream)
+
+
+def add_refusal(routes: Routes) -> None:
+    """Refuse InvokeEndpointAsync clearly, unless somebody answers it."""
+
+    async def never(request: Request) -> Response:
+        return refused_as(
+            "ValidationError", 400, "this server has no asynchronous endpoints; use InvokeEndpoint"
+        )
+
+    if all(route.template != ASYNC for route in routes.all):
+        routes.add("POST", ASYNC, never)
 
 
 def error(status: int, message: str, request: Request | None = None) -> Response:
@@ -61,7 +79,7 @@ def error(status: int, message: str, request: Request | None = None) -> Response
     code, told = _ERRORS.get(status, ("ValidationError", 400) if status < 500 else ("InternalFailure", 500))
     if status in (404, 405, 413):
         told = status
-    return _error(code, told, message)
+    return refused_as(code, told, message)
 
 
 class _Wire:
@@ -78,7 +96,7 @@ class _Wire:
         return response
 
     async def stream(self, request: Request) -> Response:
-        accept = request.headers.get(f"{_PREFIX}accept")
+        accept = request.headers.get(f"{PREFIX}accept")
         if accept is not None:
             request.headers["accept"] = accept
         answered = await self._answer(request)
@@ -91,15 +109,12 @@ class _Wire:
         headers = (type_, *response.headers, *_told(answer, request))
         return Response(200, part, "application/vnd.amazon.eventstream", headers)
 
-    async def later(self, request: Request) -> Response:
-        return _error("ValidationError", 400, "this server answers at once; use InvokeEndpoint")
-
     async def _answer(self, request: Request) -> tuple[Answer, Response] | Response:
         headers = request.headers
         for name, reason in _REFUSED.items():
-            if f"{_PREFIX}{name}" in headers:
-                return _error("ValidationError", 400, f"header X-Amzn-SageMaker-{name.title()}: {reason}")
-        target = headers.get(f"{_PREFIX}target-model", "")
+            if f"{PREFIX}{name}" in headers:
+                return refused_as("ValidationError", 400, f"header X-Amzn-SageMaker-{name.title()}: {reason}")
+        target = headers.get(f"{PREFIX}target-model", "")
         try:
             model = self._model_of(request.variables["endpoint"])
             if target:
@@ -108,9 +123,9 @@ class _Wire:
                 self._engine,
                 request,
                 model,
-                variant=headers.get(f"{_PREFIX}target-variant", ""),
-                id=headers.get(f"{_PREFIX}inference-id", ""),
-                demands=attributes_of(headers.get(f"{_PREFIX}custom-attributes", "")),
+                variant=headers.get(f"{PREFIX}target-variant", ""),
+                id=headers.get(f"{PREFIX}inference-id", ""),
+                demands=attributes_of(headers.get(f"{PREFIX}custom-attributes", "")),
             )
         except Refusal as refusal:
             return _refused(refusal)
@@ -118,7 +133,7 @@ class _Wire:
 
 def _told(answer: Answer, request: Request) -> tuple[tuple[str, str], ...]:
     told = [("x-Amzn-Invoked-Production-Variant", answer.variant or "AllTraffic")]
-    attributes = request.headers.get(f"{_PREFIX}custom-attributes")
+    attributes = request.headers.get(f"{PREFIX}custom-attributes")
     if attributes is not None and len(attributes) <= _ATTRIBUTES_AT_MOST:
         told.append(("X-Amzn-SageMaker-Custom-Attributes", attributes))
     return tuple(told)
@@ -131,13 +146,13 @@ def _refused(refusal: Refusal) -> Response:
     if isinstance(refusal, Unanswerable):
         return _model_error(refusal.status, message)
     if kind is RefusalKind.NOT_FOUND:
-        return _error("ValidationError", 400, message)
+        return refused_as("ValidationError", 400, message)
     if kind is RefusalKind.NOT_READY:
-        return _error("ServiceUnavailable", 503, message, retry)
+        return refused_as("ServiceUnavailable", 503, message, retry)
     if kind is RefusalKind.OVERLOADED:
-        return _error("ThrottlingException", 429, message, retry)
+        return refused_as("ThrottlingException", 429, message, retry)
     if kind is RefusalKind.NO_ROOM:
-        return _error("ModelNotReadyException", 429, message, retry)
+        return refused_as("ModelNotReadyException", 429, message, retry)
     return _model_error(kind.http, message)
 
 
@@ -153,7 +168,8 @@ def _model_error(status: int, message: str) -> Response:
     return _answer("ModelError", 424, said, ())
 
 
-def _error(code: str, status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+def refused_as(code: str, status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """An error of the API by its code."""
     return _answer(code, status, {"Message": message, "message": message}, headers)
 
 

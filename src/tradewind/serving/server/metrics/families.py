@@ -69,7 +69,7 @@ def _requests(models: list[ModelMeter], meters: Meters) -> list[Family]:
             [
                 ({**labels_of(meter), "outcome": outcome}, value)
                 for meter in models
-                for outcome, value in _outcomes(meter)
+                for outcome, value in outcomes_of(meter)
             ],
         ),
         counted(
@@ -122,7 +122,8 @@ def _requests(models: list[ModelMeter], meters: Meters) -> list[Family]:
     ]
 
 
-def _outcomes(meter: ModelMeter) -> list[tuple[str, int]]:
+def outcomes_of(meter: ModelMeter) -> list[tuple[str, int]]:
+    """How the calls to a model ended, and how many each way."""
     refusals = [(kind.name.lower(), count) for kind, count in meter.refusals.items()]
     return [("answered", meter.answers), ("cancelled", meter.cancellations), *refusals]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -74,7 +75,10 @@ class Link:
                 raise TookTooLong(self._lost) from None
             except Garbled as problem:
                 raise await self._gone(f"it sent what is no answer: {problem}") from None
-            except (asyncio.IncompleteReadError, ConnectionError):
+            except ssl.SSLError as problem:
+                reason = f"what came on the way to it is not what was sent: {problem.reason or problem}"
+                raise await self._gone(reason) from None
+            except (asyncio.IncompleteReadError, OSError):
                 raise await self._gone("") from None
             finally:
                 if not answered and not self._lost:  # cancelled half-way: what comes next is another's answer

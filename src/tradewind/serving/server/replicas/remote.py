@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import ssl
 
 from tradewind import clock
 from tradewind.errors import Misuse, Unreachable
 from tradewind.serving.models.opening import Opening
+from tradewind.serving.server.replicas.interface import ReplicaLost
 from tradewind.serving.server.replicas.link import Link, Linked
+from tradewind.serving.server.replicas.secured import SHOWN, front_side
 
 _RETRY = 0.02
 """Seconds between two tries to connect to a replica that may still be starting."""
@@ -18,7 +21,8 @@ class Remote(Linked):
     """Runs a model in a replica that `task` started, at `unix:/path` or `tcp:host:port`.
 
     A batch that takes longer than `patience` seconds gives the replica up. `start_within` seconds are given
-    to it to answer and to load the model. `token` is what the task was started with.
+    to it to answer and to load the model. `token` and `identity` are what the task was started with; over
+    TCP there must be an identity (`secured.new_identity`), and all is under TLS.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class Remote(Linked):
         patience: float = 60.0,
         start_within: float = 300.0,
         memory_limit: int = 0,
+        identity: str = "",
     ) -> None:
         if not address.startswith(("unix:", "tcp:")):
             raise Misuse(
@@ -37,12 +42,19 @@ class Remote(Linked):
                 field="address",
                 fix="Write unix:/path or tcp:host:port.",
             )
+        if address.startswith("tcp:") and not identity:
+            raise Misuse(
+                f"nothing would be secret on the way to {address}", field="identity",
+                fix="Give the identity that the replica was started with.",
+            )  # fmt: skip
         super().__init__(patience)
+        self._tls = front_side(identity) if identity else None
         self._address, self._token, self._opening = address, token, opening
         self._start_within, self._memory_limit = start_within, memory_limit
 
     async def open(self) -> None:
-        """Connect, and have the model loaded; Unreachable where nobody answers."""
+        """Connect, and have the model loaded; Unreachable where nobody answers, ReplicaLost where somebody
+        does who is not the replica that was started, or does not take us for its server."""
         until = clock.now() + self._start_within
         try:
             async with asyncio.timeout(self._start_within):
@@ -54,6 +66,9 @@ class Remote(Linked):
             writer.write(greeting(self._token))
             left = max(0.001, until - clock.now())
             self._take(await self._link.open(self._opening, self._memory_limit, left))
+        except ReplicaLost as problem:
+            await self.close()
+            raise ReplicaLost(f"{self._address} ended, or did not take our token or key: {problem}") from None
         except BaseException:
             await self.close()
             raise
@@ -65,7 +80,12 @@ class Remote(Linked):
                 if scheme == "unix":
                     return await asyncio.open_unix_connection(where)
                 host, _, port = where.rpartition(":")
-                return await asyncio.open_connection(host, int(port))
+                shown = SHOWN if self._tls else None
+                return await asyncio.open_connection(host, int(port), ssl=self._tls, server_hostname=shown)
+            except ssl.SSLError as problem:
+                raise ReplicaLost(
+                    f"{self._address} is not the replica that was started: {problem.reason or problem}"
+                ) from None
             except OSError:
                 await asyncio.sleep(_RETRY)
 

@@ -1,6 +1,6 @@
 """What a function of a served model runs: it opens the model once, and answers each event with its outputs.
 
-    {"describe": true}     {"signature": {...}, "platform": "...", "memory": BYTES}
+    {"describe": true}     {"signature": {...}, "platform": "...", "memory": BYTES}, after `hold` seconds
     {"inputs": [...]}      {"outputs": [...]}, or {"failed": REASON} where the model raised
 
 Tensors are as in `tensor_events`. Tradewind itself and what the model needs are the function's layer: on the
@@ -10,6 +10,7 @@ local host whatever is installed beside the host, on AWS a layer that the user m
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ OPENING = "opening.json"
 MODEL = "model"
 """Its folder with the artefact."""
 
+_LONGEST_HOLD = 1.0
+"""Seconds. Calls that last a little while overlap, and so each has an environment of its own."""
+
 Answer = dict[str, Any]
 
 
@@ -43,6 +47,8 @@ def opened(package: str | Path) -> Callable[[Answer, object], Answer]:
     def handler(event: Answer, context: object) -> Answer:
         """Answer one event."""
         if event.get("describe"):
+            if hold := float(event.get("hold", 0.0)):
+                threading.Event().wait(min(hold, _LONGEST_HOLD))
             signature = msgspec.to_builtins(model.signature)
             return {"signature": signature, "platform": model.platform, "memory": model.memory}
         try:

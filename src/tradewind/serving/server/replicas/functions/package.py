@@ -26,7 +26,7 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
 def packed(opening: Opening, code: Path | None = None) -> bytes:
-    """The zip of a model. `code` is a file or folder of modules that a model in Python needs.
+    """The zip of a model. `code` is a package, a file or a folder of modules that a model in Python needs.
 
     Misuse where the artefact is not there.
     """
@@ -46,7 +46,8 @@ def packed(opening: Opening, code: Path | None = None) -> bytes:
                 files |= _below(beside, f"{MODEL}/preparation")
             opening = replace(opening, path=f"{MODEL}/{path.name}")
     if code is not None:
-        files |= _below(code, "") if code.is_dir() else {code.name: code}
+        name = code.name if (code / "__init__.py").exists() else ""
+        files |= _below(code, name) if code.is_dir() else {code.name: code}
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
         _add(archive, "serve_model.py", _SHIM.encode())

@@ -1,0 +1,1 @@
+"""The report of an endpoint: one HTML file, read from its journal alone."""
