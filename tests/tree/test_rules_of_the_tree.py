@@ -46,6 +46,8 @@ SHELLS = {
 }
 """The modules of pure packages that act, as the import contract names them; or folders of them, /**."""
 NO_MIRROR = {
+    "advice/configuration/interface.py": "protocols and values: tested with the advisors",
+    "advice/renting/interface.py": "protocols and values: tested with the renters and the simulation",
     "algorithms/interface.py": "protocols: every algorithm's tests go through them",
     "data/interface.py": "protocols: tested with what implements them",
     "market/charges.py": "values: tested with the billing rules",
