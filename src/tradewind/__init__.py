@@ -57,6 +57,8 @@ _HOMES = {
     "TradewindSearchCV": "tradewind.session.search_cv",
     "GridSearch": "tradewind.session.grid.search",
     "watch": "tradewind.console.server",
+    "advise": "tradewind.session.advise",
+    "resume_advice": "tradewind.session.advise",
     "serve": "tradewind.session.serve",
     "Overflowing": "tradewind.session.overflowing",
     "EmbeddingTable": "tradewind.serving.server.embeddings.table",

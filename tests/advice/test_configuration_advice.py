@@ -5,7 +5,7 @@ from configurations import SPACE, view, world
 
 from tradewind.advice.configuration.advice import Advice
 from tradewind.advice.configuration.interface import Stop
-from tradewind.advice.configuration.random import Random
+from tradewind.advice.configuration.rules.random import Random
 from tradewind.errors import Misuse
 
 

@@ -5,8 +5,8 @@ from configurations import SPACE, measured, view, world
 from msgspec import Struct
 
 from tradewind.advice.configuration.interface import Probe
-from tradewind.advice.configuration.random import Random
 from tradewind.advice.configuration.replayed import cut, replayed
+from tradewind.advice.configuration.rules.random import Random
 from tradewind.errors import Misuse
 
 

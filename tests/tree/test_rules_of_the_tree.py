@@ -49,6 +49,7 @@ NO_MIRROR = {
     "advice/configuration/interface.py": "protocols and values: tested with the advisors",
     "advice/renting/interface.py": "protocols and values: tested with the renters and the simulation",
     "algorithms/interface.py": "protocols: every algorithm's tests go through them",
+    "control/advising.py": "protocols: tested with the run times that a session knows",
     "data/interface.py": "protocols: tested with what implements them",
     "market/charges.py": "values: tested with the billing rules",
     "market/decisions.py": "values: tested with the policies",

@@ -43,7 +43,9 @@ def tell_estimate(estimate: Estimate) -> None:
     ]
     terminal.table(("", "at least", "expected", "at most"), rows, numbers=(1, 2, 3))
     click.echo(f"it would begin with {estimate.plan}")
-    if estimate.past_runs:
+    if estimate.by_earlier_runs:
+        click.echo("time and cost go by what earlier runs of the same learner on the same data took")
+    elif estimate.past_runs:
         click.echo(
             f"time and cost are those of {estimate.past_runs} runs simulated on the market's past, "
             f"which had {estimate.revocations:.1f} revocations each"

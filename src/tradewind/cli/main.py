@@ -19,18 +19,19 @@ import click
 from tradewind.errors import Misuse, TradewindError, suggestion
 
 VERBS = {
-    "demo": "Train through real revocations on this machine, in a minute.",
+    "demo": "Train through real revocations on this machine, and serve what was learned, in a minute or so.",
     "prices": "What is cheapest, now or at a recorded moment.",
     "estimate": "What a spec would take and cost, before anything is rented.",
     "train": "Train what a spec says, through whatever the market does.",
     "tune": "Search for the best setting of what a spec learns.",
+    "advise": "Which machine, and how many, for a command of your own.",
     "serve": "Answer requests with a run's model, a model file, a folder of models or a class of yours.",
     "variants": "Register the models that answer one task, each measured: how accurate, how quick, how dear.",
     "endpoint": "Make, change, list and delete the endpoints of a running server.",
     "console": "Show a study live in a browser, and kill trials there.",
     "resume": "Go on with a run that was paused or cut off.",
     "runs": "The runs so far: how they stand and what they cost.",
-    "report": "Write the report of a run or a study, one HTML file.",
+    "report": "Write the report of a run, an endpoint, a study or a search for machines, one HTML file.",
     "card": "Show the card of a finished run's model: its data, settings, quality and cost.",
     "export": "Write a finished run's model for others, as ONNX or in the open layout.",
     "replay": "Decide every view of a journal again and compare.",

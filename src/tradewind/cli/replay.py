@@ -1,4 +1,4 @@
-"""`tradewind replay`: decide a journal's every view again."""
+"""`tradewind replay`: decide a journal's every view again, or suggest a search's every probe."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import click
 
 from tradewind.cli import terminal
 from tradewind.control.replay import replay
+from tradewind.session.advise import replay_advice
+from tradewind.session.advise_records import RECORDS
 from tradewind.session.report.reading import journal_in
 
 
@@ -16,9 +18,16 @@ from tradewind.session.report.reading import journal_in
 def command(*, journal: Path, as_json: bool) -> None:
     """Decide every view of a journal again and compare.
 
-    JOURNAL is a run's folder or its journal.sqlite. Fails at the first decision that differs from the
-    recorded one, and says both; fails too if a row was altered.
+    JOURNAL is a run's folder or its journal.sqlite, or the folder of a search for machines. Fails at the
+    first decision that differs from the recorded one, and says both; fails too if a row was altered.
     """
+    if (journal / RECORDS).exists():
+        count = replay_advice(journal)
+        if as_json:
+            terminal.show({"journal": str(journal / RECORDS), "suggestions": count, "equal": True})
+        else:
+            click.echo(f"{count} suggestions, all the same again")
+        return
     found = journal_in(journal)
     done = replay(found)
     if as_json:

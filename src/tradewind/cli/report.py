@@ -1,4 +1,4 @@
-"""`tradewind report`: one HTML file that tells a run, an endpoint or a study."""
+"""`tradewind report`: one HTML file that tells a run, an endpoint, a study or a search for machines."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
+from tradewind.advice.configuration.advisors import advisor
 from tradewind.cli import terminal
 from tradewind.data.runs import RunIndex
 from tradewind.data.trial_store import TrialStore
 from tradewind.errors import Misuse
+from tradewind.session.advise_records import RECORDS, history_in
+from tradewind.session.report.advice.page import write_advice_page
+from tradewind.session.report.advice.reading import advice_data
 from tradewind.session.report.endpoint.data import shown
 from tradewind.session.report.endpoint.page import write_endpoint_page
 from tradewind.session.report.endpoint.reading import endpoint_data, is_endpoint
@@ -30,16 +34,21 @@ from tradewind.session.tune import STUDY
 )
 @click.option("--study", help="The study of that name, in the store that RUN is.")
 def command(*, run: str, out: Path, to: Path | None, study: str | None, as_json: bool) -> None:
-    """Write the report of a run, an endpoint or a study, one HTML file.
+    """Write the report of a run, an endpoint, a study or a search for machines, one HTML file.
 
     RUN is `latest`, a run's number, name or folder, or a journal; the folder of an endpoint on rented
-    machines; or a study's folder or store. It can be written while the run goes on.
+    machines; a study's folder or store; or the folder of a search for machines. It can be written while
+    the run goes on.
     """
     store = Path(run) / STUDY if Path(run).is_dir() else Path(run)
     if study is not None or (store.name == STUDY and store.exists()):
         _tell_study(store, study, to, as_json=as_json)
         return
-    journal = journal_in(find_run(run, out))
+    folder = find_run(run, out)
+    if (folder / RECORDS).exists():
+        _tell_advice(folder, folder / "report.html" if to is None else to, as_json=as_json)
+        return
+    journal = journal_in(folder)
     target = journal.parent / "report.html" if to is None else to
     if is_endpoint(journal):
         _tell_endpoint(journal, target, as_json=as_json)
@@ -61,6 +70,18 @@ def command(*, run: str, out: Path, to: Path | None, study: str | None, as_json:
     click.echo(
         f"{data.title}: {data.outcome}; {len(data.decisions):,} decisions, {data.revocations} revocations"
     )
+    click.echo(f"written: {target}")
+
+
+def _tell_advice(folder: Path, target: Path, *, as_json: bool) -> None:
+    history = history_in(folder)
+    asked = history.asked.spec.advisor
+    data = advice_data(history, advisor(asked.name, **asked.options))
+    write_advice_page(data, target)
+    if as_json:
+        terminal.show({"report": str(target), "probes": len(data.probes)})
+        return
+    click.echo(f"{len(data.probes)} probes")
     click.echo(f"written: {target}")
 
 

@@ -25,6 +25,7 @@ from tradewind.providers.aws.requests import DRIVER, Request
 from tradewind.providers.aws.sightings import Sighting
 from tradewind.providers.aws.sweeping import SETTLE, find, sweep
 from tradewind.providers.ledger import LEDGER, Account, Closed, Ledger, accounts
+from tradewind.session.advise_records import PROBES
 
 LOGS = "logs"
 """The folder in a run's that the local provider works in."""
@@ -97,9 +98,10 @@ def clean_run(
             source=str(directory),
             fix="Stop it first, or use --force; it may rent again.",
         )
-    found = local_leftovers.leftovers(directory / LOGS)
+    held = (directory / LOGS, directory / PROBES)
+    found = [each for place in held for each in local_leftovers.leftovers(place)]
     if not dry_run:
-        found = local_leftovers.end(directory / LOGS) or found
+        found = [each for place in held for each in local_leftovers.end(place)] or found
     local = tuple(Leftover("local", str(each.pid), each.command, directory.name) for each in found)
     done = [Cleaned(ended=local, dry_run=dry_run)]
     for account in told:

@@ -68,6 +68,10 @@ class Estimate(Struct, frozen=True, kw_only=True):
     """How many simulated runs of the recorded past time and cost are drawn from; 0 where it is too short."""
     revocations: float = 0.0
     """That those had, on average."""
+    machines: dict[str, int] = {}
+    """How many instances of which type it would begin with."""
+    by_earlier_runs: bool = False
+    """Whether time and cost go by what earlier runs of the same took."""
 
 
 class Speed(Struct, frozen=True):
@@ -187,6 +191,7 @@ def estimate_of(
             f" at {each.offer.price.per_hour:.4f} USD an hour"
             for each, count in chosen
         ),
+        machines=_by_type(chosen),
     )
     reliable = spread(steady, goal.workers.count, goal.vcpus)
     if not reliable:
@@ -257,6 +262,13 @@ def _seconds(chosen: list[tuple[Candidate, int]], speed: Speed, rows: float) -> 
     wait = max(each.offer.wait for each, _ in chosen)
     # An instance is seldom sooner there than is said, and may take twice as long on a busy machine.
     return run_time(rows, speed.row_seconds, together) + Interval(0.8 * wait, wait, 2 * wait)
+
+
+def _by_type(chosen: list[tuple[Candidate, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for each, count in chosen:
+        found[each.offer.type.name] = found.get(each.offer.type.name, 0) + count
+    return found
 
 
 def _hourly(

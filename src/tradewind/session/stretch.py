@@ -20,6 +20,7 @@ from tradewind.algorithms.interface import Algorithm, Model
 from tradewind.control.journal import Journal
 from tradewind.control.records import Sample, header_for
 from tradewind.data.model_files import newest_snapshot, write_model_file, write_snapshot
+from tradewind.data.prediction_log import RUN_TIME, PredictionLog
 from tradewind.data.runs import DONE, FAILED, PAUSED, Run, RunIndex
 from tradewind.data.streamed import StreamedData
 from tradewind.errors import Misuse, TradewindError, Unaffordable
@@ -36,6 +37,7 @@ from tradewind.session.assembly import (
     stages_of,
 )
 from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of, usual_rate
+from tradewind.session.known_run_times import INDEX, KnownRunTimes, by_earlier, details_of, workload_of
 from tradewind.session.model_cards import card_of, write_card
 from tradewind.session.model_folders import MODEL
 from tradewind.session.places import Places, market_for, warm_for
@@ -131,6 +133,8 @@ class Stretch:
         self.spec, self.directory, self.index, self.console = spec, directory, index, console
         self.record = record
         self.base, self.at, self.done, self.stream = base, at, done, stream
+        self.log = PredictionLog(index.root / INDEX)
+        self.prediction: int | None = None
         self.elapsed = clock.stopwatch()
         self.material: Material | None = None
         self.estimate: Estimate | None = None
@@ -180,7 +184,11 @@ class Stretch:
         rate = usual_rate(self.speed, self.market, goal, self.start)
         self.progress = Progress(self.done, rows, self.done, rate, self.market.boot)
         require_feasible(TrainingView(View(self.start, offers, ()), self.progress, goal))
-        self.estimate = estimated(spec, self.policy, self.market, goal, self.start, self.speed, self.progress)
+        told = estimated(spec, self.policy, self.market, goal, self.start, self.speed, self.progress)
+        if self.places.real:
+            workload = workload_of(spec, self.material.train)
+            told = by_earlier(told, KnownRunTimes(self.log), workload, rows - self.done)
+        self.estimate = told
 
     def _check_state(self) -> None:
         """What is learned on from must fit the data; a fresh state must be possible at all."""
@@ -274,6 +282,14 @@ class Stretch:
             estimate_cost=self.estimate.cost.expected,
             estimate_seconds=self.estimate.seconds.expected,
         )
+        if real:
+            assert self.material is not None
+            self.prediction = self.log.predict(
+                RUN_TIME,
+                workload_of(spec, self.material.train),
+                self.estimate.seconds,
+                details_of(self.estimate, self.progress.total - self.done),
+            )
         with (
             tempfile.TemporaryDirectory(prefix="tw-") as sockets,
             Journal(self.directory / JOURNAL, header, commit_every=1 if real else 256) as journal,
@@ -392,6 +408,8 @@ class Stretch:
                 estimates=tuple(estimates),
             ),
         )
+        if self.prediction is not None and result.done:
+            self.log.came(self.prediction, result.seconds)
         told: dict[str, Any] = {} if quality is None else {"quality": quality, "metric": metric}
         self.index.update(
             self.record.id,

@@ -22,6 +22,7 @@ from tradewind.errors import Misuse
 from tradewind.session.assembly import goal_of, job_of, material_of, policy_of
 from tradewind.session.data_spec import DataSpec
 from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of, usual_rate
+from tradewind.session.known_run_times import KnownRunTimes, by_earlier, log_of, workload_of
 from tradewind.session.model_folders import SPEC
 from tradewind.session.places import market_for
 from tradewind.session.report.reading import JOURNAL
@@ -133,7 +134,11 @@ def estimate(spec: TrainSpec) -> Estimate:
         goal = goal_of(spec, start)
         rows = rows_of(job, material.train)
         progress = Progress(0.0, rows, 0.0, usual_rate(speed, market, goal, start), market.boot)
-        return estimated(spec, policy, market, goal, start, speed, progress)
+        told = estimated(spec, policy, market, goal, start, speed, progress)
+        log = log_of(Path(spec.out)) if spec.provider.kind != "simulated" else None
+        if log is None:
+            return told
+        return by_earlier(told, KnownRunTimes(log), workload_of(spec, material.train), rows)
 
 
 def local(**settings: Any) -> dict[str, Any]:

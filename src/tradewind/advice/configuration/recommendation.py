@@ -51,7 +51,8 @@ def recommended(view: AdvisingView, advisor: Advisor) -> Recommendation | None:
     best = view.best
     chosen = best.configuration if best else None
     if chosen is None or advisor.recommends_unmeasured:
-        likely = prediction.feasible >= (SURE if best else 0.5)
+        # At one half nothing is known, and then nothing is recommended.
+        likely = prediction.feasible >= SURE if best else prediction.feasible > 0.5
         if chosen is not None:
             likely[chosen] = True
         for run in view.runs:

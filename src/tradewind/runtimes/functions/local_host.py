@@ -1,5 +1,8 @@
-"""A function host for as long as its owner lives: a child process, a folder of its own, a token that only
-the owner knows. It notices when the owner is gone, however that went, and leaves nothing behind."""
+"""A function host for as long as its owner lives.
+
+It is a child process with a folder of its own and a token that only the owner knows. It notices when the
+owner is gone, however that went, and leaves nothing behind.
+"""
 
 from __future__ import annotations
 

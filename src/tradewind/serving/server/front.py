@@ -90,8 +90,8 @@ class Front:
         pages: Callable[[Routes], None] = lambda routes: None,
         families: Callable[[], list[Family]] = list,
     ) -> None:
-        """What is `promised` says when a request is not worth an answer any more. `folders` lets callers load models of theirs; `pages` adds paths of an engine's own, and `families`
-        its own metrics."""
+        """What is `promised` says when a request is not worth an answer any more. `folders` lets callers load
+        models of theirs; `pages` adds paths of an engine's own, and `families` its own metrics."""
         self.engine, self.address = engine, address
         routes = _routes(engine, folders, secured=address.token is not None, families=families)
         pages(routes)

@@ -1,5 +1,6 @@
-"""What a server with endpoints tells in its metrics besides: where traffic goes, what shadows said
-differently, and what was captured.
+"""What a server with endpoints tells in its metrics besides.
+
+Where traffic goes, what shadows said differently, and what was captured.
 
 A variant is told by `endpoint`, `variant` and `version`, the number of the deployment that it is of: while an
 update is under way there are two. Its latencies are among those of models, under `endpoint.variant.version`.

@@ -1,5 +1,6 @@
-"""Threads for calls that block, awaited from an event loop. Nobody waits for them at the end: a call whose
-other side is silent must not keep a server from ending."""
+"""Threads for calls that block, awaited from an event loop.
+
+Nobody waits for them at the end: a call whose other side is silent must not keep a server from ending."""
 
 from __future__ import annotations
 

@@ -3,7 +3,13 @@
 from configurations import SPACE, view, world
 
 from tradewind.advice.configuration.interface import Stop
-from tradewind.advice.configuration.random import Random
+from tradewind.advice.configuration.rules.random import Random
+from tradewind.testing.advisors import AdvisorLaws
+
+
+class TestLaws(AdvisorLaws):
+    def advisor(self):
+        return Random(5)
 
 
 def test_an_order_by_the_seed():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct
 
+from tradewind.advice.configuration.affordable import affordable
 from tradewind.advice.configuration.interface import AdvisingView, Prediction, Probe, Stop
 from tradewind.advice.configuration.plain_outlook import outlook
 
@@ -18,13 +19,11 @@ class Exhaustive(Struct, frozen=True):
         return False
 
     def next(self, view: AdvisingView) -> Probe | Stop:
-        """The cheapest an hour that was not tried."""
-        if not view.unseen:
-            return Stop("Every configuration was tried.")
-        if view.budget is not None and view.spent >= view.budget:
-            return Stop(f"The budget of {view.budget:.2f} dollars is spent.")
-        unseen = np.array(view.unseen)
-        number = int(unseen[np.argmin(view.space.per_hour[unseen])])
+        """The cheapest an hour that was not tried and can be paid."""
+        open_ = affordable(view, self.predict(view))
+        if isinstance(open_, Stop):
+            return open_
+        number = int(open_[np.argmin(view.space.per_hour[open_])])
         return Probe(number, f"{len(view.runs) + 1} of {len(view.space)}, by price")
 
     def predict(self, view: AdvisingView) -> Prediction:

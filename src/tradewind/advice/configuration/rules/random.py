@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct
 
+from tradewind.advice.configuration.affordable import affordable
 from tradewind.advice.configuration.interface import AdvisingView, Prediction, Probe, Stop
 from tradewind.advice.configuration.plain_outlook import outlook
 
@@ -20,16 +21,15 @@ class Random(Struct, frozen=True):
         return False
 
     def next(self, view: AdvisingView) -> Probe | Stop:
-        """The next in the order of `view.seed` that was not tried."""
-        order = np.random.default_rng(view.seed).permutation(len(view.space))
-        left = [int(number) for number in order if number not in view.probed]
-        if not left:
-            return Stop("Every configuration was tried.")
+        """The next in the order of `view.seed` that was not tried and can be paid."""
+        open_ = affordable(view, self.predict(view))
+        if isinstance(open_, Stop):
+            return open_
         if len(view.runs) >= self.probes:
             return Stop(f"{len(view.runs)} probes were made, as many as were asked for.")
-        if view.budget is not None and view.spent >= view.budget:
-            return Stop(f"The budget of {view.budget:.2f} dollars is spent.")
-        return Probe(left[0], "chance")
+        order = np.random.default_rng(view.seed).permutation(len(view.space))
+        left = set(open_.tolist())
+        return Probe(next(int(number) for number in order if int(number) in left), "chance")
 
     def predict(self, view: AdvisingView) -> Prediction:
         """The mean of what was seen, and its spread, everywhere."""

@@ -1,0 +1,1 @@
+"""Runs of a user's own command on candidates: real, limited, charged, and ended for certain."""
