@@ -113,6 +113,8 @@ class Tradewind(Struct, frozen=True):
             limits = np.full(len(view.space), view.objective.value(view.best))
             if view.objective.minimize == COST:
                 limits = limits * 3600 / view.space.per_hour
+        if view.current is not None:
+            limits[view.current] = math.inf  # what it costs is to be compared with
         return np.asarray(np.minimum(limits, view.objective.deadline or math.inf))
 
 
