@@ -99,6 +99,38 @@ async def true(condition, seconds: float = 5.0) -> None:
             await asyncio.sleep(0.005)
 
 
+_STALL = 0.1
+"""Seconds of the wall for which the machine may let a test wait, that reckons with its time."""
+
+
+def steadily(main, speed: float) -> None:
+    """Run it; again, if it failed while others had the machine."""
+
+    async def watched(longest: list[float]) -> None:
+        async def tick() -> None:
+            while True:
+                took = clock.stopwatch()
+                await asyncio.sleep(0.01)
+                longest[0] = max(longest[0], took() - 0.01)
+
+        ticking = asyncio.ensure_future(tick())
+        try:
+            await main()
+        finally:
+            ticking.cancel()
+
+    for _ in range(8):
+        longest = [0.0]
+        try:
+            clock.run(watched(longest), speed=speed)
+        except AssertionError:
+            if longest[0] < _STALL:
+                raise
+        else:
+            return
+    pytest.fail("the machine was never ours for as long as it takes")
+
+
 def test_replicas_come_answer_and_are_drained(stage) -> None:
     async def main():
         async with stage() as here:
@@ -223,7 +255,7 @@ def test_traffic_is_what_the_meters_counted() -> None:
         await service.close()
         await service.close()
 
-    clock.run(main(), speed=50.0)
+    steadily(main, 50.0)
 
 
 def test_requests_to_a_quick_model_count_for_less() -> None:
@@ -256,7 +288,7 @@ def test_requests_to_a_quick_model_count_for_less() -> None:
         assert traffic.ongoing[-1] == 30.0 and traffic.waiting == 2.5
         await service.close()
 
-    clock.run(main(), speed=100.0)
+    steadily(main, 100.0)
 
 
 def test_chance_is_no_burst_where_the_market_is_quick() -> None:
@@ -289,7 +321,7 @@ def test_chance_is_no_burst_where_the_market_is_quick() -> None:
         assert account.stays[account.buckets.index(0.05)] == sum(account.stays) == 1
         await service.close()
 
-    clock.run(main(), speed=60.0)
+    steadily(main, 60.0)
 
 
 def test_functions_and_simulations_are_refused() -> None:
