@@ -10,10 +10,10 @@ from tradewind.errors import Misuse
 TABLE = "workload,program,configuration,per_hour,seconds,status\nw,p,c,1,2,done\n"
 
 
-@pytest.mark.parametrize(
-    "content", [TABLE.encode(), gzip.compress(TABLE.encode()), b"\xef\xbb\xbf" + TABLE.encode()]
-)
-def test_plain_zipped_or_marked(tmp_path, content):
+@pytest.mark.parametrize("how", ["plain", "zipped", "marked"])
+def test_plain_zipped_or_marked(tmp_path, how):
+    plain = TABLE.encode()
+    content = {"plain": plain, "zipped": gzip.compress(plain), "marked": b"\xef\xbb\xbf" + plain}[how]
     (tmp_path / "runs").write_bytes(content)
     assert measured_runs(tmp_path / "runs")[0].configuration == "c"
 
