@@ -99,7 +99,7 @@ async def true(condition, seconds: float = 5.0) -> None:
             await asyncio.sleep(0.005)
 
 
-_STALL = 0.1
+_STALL = 0.02
 """Seconds of the wall for which the machine may let a test wait, that reckons with its time."""
 
 
@@ -243,7 +243,7 @@ def test_traffic_is_what_the_meters_counted() -> None:
                 meter.answered(0.0, 0.05, 0.05, 1)
                 begun += 1
             await clock.sleep_until(clock.now() + 1.0)
-        await true(lambda: clock.now() >= start + 61.0, 1000.0)
+        await true(lambda: len(service.rates()) >= 5, 1000.0)
         traffic, rates = service.traffic(), service.rates()
         assert traffic.interval == 20.0 and abs(traffic.until - start - 60.0) < 0.5
         assert traffic.rates == tuple(rates) and rates[:2].tolist() == [7.0, 8.0] and len(rates) == 5
@@ -280,7 +280,7 @@ def test_requests_to_a_quick_model_count_for_less() -> None:
                 meter.began()
                 meter.answered(0.0, 0.01, 0.01, 1)
         start = clock.now()
-        await true(lambda: clock.now() >= start + 12.0, 1000.0)
+        await true(lambda: clock.now() >= start + 12.0 and any(service.rates()), 1000.0)
         traffic = service.traffic()
         # 80 quick ones count as 20: 40 in all, in ten seconds of the market, a tenth of one of the wall's.
         assert traffic.rates[-1] * (10.0 / 100.0) == pytest.approx(40.0, rel=0.15)
