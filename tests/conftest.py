@@ -15,8 +15,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name what gzip packed by that alone: it holds the time of packing, and both workers must agree on names."""
-    return "gzip" if isinstance(val, bytes) and val[:2] == b"\x1f\x8b" else None
+    """Name an archive by its kind alone: it holds the time of packing, and both workers must agree on names."""
+    archives = {b"\x1f\x8b": "gzip", b"PK": "zip"}
+    return archives.get(val[:2]) if isinstance(val, bytes) else None
 
 
 @pytest.fixture(scope="session")
