@@ -15,7 +15,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name an archive by its kind alone: it holds the time of packing, and both workers must agree on names."""
+    """Name an archive by its kind: it holds the time of packing, and both workers must agree on names."""
     archives = {b"\x1f\x8b": "gzip", b"PK": "zip"}
     return archives.get(val[:2]) if isinstance(val, bytes) else None
 
