@@ -106,7 +106,7 @@ def test_it_asks_whatever_the_others_take() -> None:
     """Each takes 0.4 s and ten come within 0.1 s: all are out before the first is back."""
     found, server = asked(lambda number, x: (0.4, b"200 OK", x), tuple(0.01 * at for at in range(10)))
     assert found.right == 10 and server.connections == 10
-    assert found.took[0] >= 0.4 and found.took[-1] < 1.2
+    assert found.took[0] >= 0.39 and found.took[-1] < 1.2
     assert found.quantile(0.5) == found.took[4] and found.quantile(0.99) == found.took[9]
 
 
