@@ -7,7 +7,7 @@ import pytest
 from tradewind.algorithms.linear.model import LinearModel
 from tradewind.algorithms.scaler import ColumnScaler
 from tradewind.cli import main as command_line
-from tradewind.data.model_files import write_model_file
+from tradewind.data.model_files.layout import write_model_file
 from tradewind.data.preparation import Preparation
 from tradewind.session.models import load
 

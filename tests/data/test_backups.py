@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tradewind.data.backups import back_up, bring_back
-from tradewind.data.model_files import newest_snapshot, write_snapshot
+from tradewind.data.model_files.layout import newest_snapshot, write_snapshot
 from tradewind.data.object_store import DirectoryStore, open_store
 from tradewind.errors import Corrupt
 

@@ -84,3 +84,19 @@ def test_what_cannot_be_kept_is_refused(tmp_path) -> None:
     (tmp_path / "text").write_text("no database, but long enough to be looked at as one" * 20)
     with pytest.raises(Corrupt):
         PredictionLog(tmp_path / "text")
+
+
+def test_what_nobody_foretold_is_known_and_judges_nobody(tmp_path) -> None:
+    log = PredictionLog(tmp_path / "index.sqlite")
+    log.predict(RUN_TIME, "job", TEN, {})  # stays open
+    log.outcome(RUN_TIME, "job", 7.0, {"rows": 1}, None)
+    log.outcome(RUN_TIME, "job", 20.0, {"rows": 2}, TEN)
+    log.outcome(FEASIBILITY, "job", 0.0, {}, None)
+    assert [(row.came, row.details["rows"]) for row in log.outcomes(RUN_TIME, "job")] == [(7.0, 1), (20.0, 2)]
+    assert [row.came for row in log.outcomes(RUN_TIME, latest=1)] == [20.0]
+    assert log.outcomes(RUN_TIME, "other") == []
+    tracked = log.tracked(RUN_TIME, "job")
+    assert tracked.count == 1 and tracked.error == pytest.approx(0.5)
+    assert log.tracked(FEASIBILITY, "job") is None
+    with pytest.raises(Misuse, match="finite"):
+        log.outcome(RUN_TIME, "job", float("nan"), {}, None)

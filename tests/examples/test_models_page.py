@@ -32,7 +32,7 @@ from tradewind.algorithms.principal_components import PCA
 from tradewind.algorithms.random_forest import RandomForestClassifier, RandomForestRegressor
 from tradewind.algorithms.scaler import ColumnScaler
 from tradewind.algorithms.series import series_rows, wide_rows
-from tradewind.data.model_files import write_model_file
+from tradewind.data.model_files.layout import write_model_file
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)

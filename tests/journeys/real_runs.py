@@ -14,7 +14,7 @@ import numpy as np
 from tradewind import clock
 from tradewind.control.journal import Journal
 from tradewind.control.records import Sample
-from tradewind.data.model_files import newest_snapshot
+from tradewind.data.model_files.layout import newest_snapshot
 from tradewind.market.leases import Ending
 from tradewind.market.news import Ended
 from tradewind.session.assembly import job_of, material_of

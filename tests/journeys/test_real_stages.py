@@ -23,7 +23,7 @@ from real_runs import (
 )
 
 from tradewind.control.journal import Journal
-from tradewind.data.model_files import newest_snapshot
+from tradewind.data.model_files.layout import newest_snapshot
 from tradewind.market.leases import Ending
 from tradewind.session.spec import TrainSpec
 from tradewind.session.stretch import Trained

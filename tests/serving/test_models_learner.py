@@ -27,7 +27,7 @@ from tradewind.algorithms.partial_fit import PartialFitLearner
 from tradewind.algorithms.principal_components import PCA
 from tradewind.algorithms.random_forest import RandomForestClassifier, RandomForestRegressor
 from tradewind.algorithms.scaler import ColumnScaler
-from tradewind.data.model_files import write_model_file
+from tradewind.data.model_files.layout import write_model_file
 from tradewind.data.preparation import Preparation
 from tradewind.errors import Misuse
 from tradewind.serving.models import learner

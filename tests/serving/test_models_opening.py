@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LinearRegression
 
 from tradewind.algorithms.scaler import ColumnScaler
-from tradewind.data.model_files import write_model_file
+from tradewind.data.model_files.layout import write_model_file
 from tradewind.errors import Misuse
 from tradewind.serving.models.opening import Opening, artefact_bytes, open_model, resident, told
 

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from tradewind.algorithms.deep.torch_model import TorchModel
-from tradewind.data.model_files import write_model_file
+from tradewind.data.model_files.layout import write_model_file
 from tradewind.errors import Misuse
 from tradewind.serving.models.answers import first_answer
 from tradewind.serving.models.learner import open_learner

@@ -13,7 +13,7 @@ import pytest
 from function_host import Host
 from tradewind import clock
 from tradewind.algorithms.linear_learner import LinearClassifier
-from tradewind.data.model_files import write_model_file
+from tradewind.data.model_files.layout import write_model_file
 from tradewind.errors import Misuse
 from tradewind.serving.batching.rules import rule
 from tradewind.serving.models.opening import Opening, open_model

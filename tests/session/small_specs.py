@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tradewind.data.model_files import newest_snapshot
+from tradewind.data.model_files.layout import newest_snapshot
 from tradewind.session.spec import make_spec
 
 HEADER = "zone,instance_type,time,price\n"

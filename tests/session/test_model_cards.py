@@ -12,7 +12,7 @@ import pytest
 from small_specs import inline, spec_of, write_files, write_rows
 
 from tradewind import __version__, clock
-from tradewind.data.model_files import arrays_digest
+from tradewind.data.model_files.layout import arrays_digest
 from tradewind.data.runs import RunIndex
 from tradewind.data.streams import open_data
 from tradewind.errors import Corrupt, Misuse

@@ -19,7 +19,7 @@ from tradewind.algorithms.batch import batch_of
 from tradewind.algorithms.linear.model import LinearModel
 from tradewind.algorithms.scaler import ColumnScaler
 from tradewind.data import durable_files
-from tradewind.data.model_files import arrays_digest, write_model_file
+from tradewind.data.model_files.layout import arrays_digest, write_model_file
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse
 from tradewind.session.model_cards import CARD, PAGE, read_card, write_card

@@ -11,7 +11,7 @@ from small_specs import HEADER, PRICES, inline, spec_of, write_files, write_rows
 
 from tradewind.algorithms.batch import batch_of
 from tradewind.algorithms.linear.learner import LinearLearner
-from tradewind.data.model_files import newest_snapshot
+from tradewind.data.model_files.layout import newest_snapshot
 from tradewind.data.runs import RunIndex
 from tradewind.errors import Misuse, NoCapacity, Unaffordable
 from tradewind.providers.local import LocalProvider

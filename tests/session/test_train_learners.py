@@ -17,7 +17,7 @@ import tradewind
 from tradewind.algorithms.batch import Batch
 from tradewind.algorithms.catalogue import LEARNERS, MODELS, resolved
 from tradewind.cli import main as command_line
-from tradewind.data.model_files import newest_snapshot
+from tradewind.data.model_files.layout import newest_snapshot
 from tradewind.data.runs import RunIndex
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse

@@ -10,7 +10,7 @@ import pytest
 
 from tradewind.algorithms.linear.learner import LinearLearner
 from tradewind.data.backups import back_up
-from tradewind.data.model_files import newest_snapshot, write_snapshot
+from tradewind.data.model_files.layout import newest_snapshot, write_snapshot
 from tradewind.data.object_store import open_store
 from tradewind.data.streams import open_data
 from tradewind.errors import Corrupt, Misuse

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tradewind.data.durable_files import creating_directory, write_durably
-from tradewind.data.model_files import read_snapshot
+from tradewind.data.model_files.layout import read_snapshot
 from tradewind.data.object_store import ObjectStore
 from tradewind.errors import Corrupt
 

@@ -25,6 +25,8 @@ from tradewind.estimates.tracked_error import LATEST, TrackedError, probability_
 
 RUN_TIME, FEASIBILITY = "run_time", "feasibility"
 """Kinds of predictions: seconds of a run; the probability that it ends whole, of which 1 or 0 comes."""
+_UNFORETOLD = {RUN_TIME: "unforetold_run_time", FEASIBILITY: "unforetold_end"}
+"""As what the log keeps that which came without having been predicted: it is known, and judges nobody."""
 _LONGEST = 200
 
 _tables = sql.MetaData()
@@ -91,25 +93,7 @@ class PredictionLog:
 
     def predict(self, kind: str, workload: str, expected: Interval, details: Mapping[str, Any]) -> int:
         """Keep a prediction before its outcome is known; its number. Misuse on what cannot be kept."""
-        numbers = (expected.low, expected.expected, expected.high)
-        if not all(map(math.isfinite, numbers)):
-            raise Misuse(
-                f"{numbers!r} are not finite", source="prediction", field="expected", fix="Mend them."
-            )
-        for field, text in (("kind", kind), ("workload", workload)):
-            if not 0 < len(text) <= _LONGEST:
-                raise Misuse(
-                    f"{text!r} is no name", source="prediction", field=field,
-                    fix=f"Give 1 to {_LONGEST} characters.",
-                )  # fmt: skip
-        values = {
-            "kind": kind, "workload": workload, "low": numbers[0], "expected": numbers[1], "high": numbers[2],
-            "details": msgspec.json.encode(dict(details)).decode(), "predicted": wall(),
-        }  # fmt: skip
-        with self._transaction() as at:
-            key = at.execute(_predictions.insert().values(**values)).inserted_primary_key
-        assert key is not None
-        return int(key[0])
+        return self._insert(kind, workload, expected, details, {})
 
     def came(self, prediction: int, value: float) -> None:
         """Keep what came of a prediction; the first that is said stands. Misuse if there is no such."""
@@ -124,6 +108,33 @@ class PredictionLog:
             if found.came is None:
                 changed = _predictions.update().where(_predictions.c.id == prediction)
                 at.execute(changed.values(came=float(value), ended=wall()))
+
+    def outcome(
+        self, kind: str, workload: str, value: float, details: Mapping[str, Any], expected: Interval | None
+    ) -> None:
+        """Keep what came together with what had been expected; None where nothing was.
+
+        What nobody expected is read by `outcomes`, and is no part of what is `tracked`. Misuse on what cannot
+        be kept; then nothing is.
+        """
+        if not math.isfinite(value):
+            raise Misuse(f"{value!r} is not finite", source="prediction", field="came", fix="Mend it.")
+        told = Interval(value, value, value) if expected is None else expected
+        kept_as = _UNFORETOLD[kind] if expected is None else kind
+        self._insert(kept_as, workload, told, details, {"came": float(value), "ended": wall()})
+
+    def outcomes(self, kind: str, workload: str = "", *, latest: int | None = None) -> list[PredictionRow]:
+        """What came of a kind, predicted or not, in the order in which it was kept; the latest so many.
+
+        Of one workload if it is given. Of what nobody predicted, `expected` is what came.
+        """
+        query = sql.select(_predictions).where(_predictions.c.kind.in_((kind, _UNFORETOLD[kind])))
+        if workload:
+            query = query.where(_predictions.c.workload == workload)
+        query = query.where(_predictions.c.came.is_not(None)).order_by(_predictions.c.id.desc())
+        with self._transaction(writes=False) as at:
+            found = at.execute(query if latest is None else query.limit(latest)).all()
+        return [self._row(row) for row in reversed(found)]
 
     def rows(self, kind: str, workload: str = "", *, latest: int | None = None) -> list[PredictionRow]:
         """Predictions of a kind, of one workload if it is given, in their order; the latest so many of them.
@@ -140,8 +151,9 @@ class PredictionLog:
         return [self._row(row) for row in reversed(found)]
 
     def workloads(self, kind: str) -> list[str]:
-        """The workloads of which something was predicted, by name."""
-        query = sql.select(_predictions.c.workload).where(_predictions.c.kind == kind).distinct()
+        """The workloads of which something was predicted, or came without, by name."""
+        kinds = (kind, _UNFORETOLD.get(kind, kind))
+        query = sql.select(_predictions.c.workload).where(_predictions.c.kind.in_(kinds)).distinct()
         with self._transaction(writes=False) as at:
             return sorted(at.execute(query).scalars().all())
 
@@ -150,6 +162,29 @@ class PredictionLog:
         rows = self.rows(kind, workload, latest=latest)
         judge = probability_error if kind == FEASIBILITY else ratio_error
         return judge([row.expected for row in rows], [row.came for row in rows if row.came is not None])
+
+    def _insert(
+        self, kind: str, workload: str, expected: Interval, details: Mapping[str, Any], came: dict[str, float]
+    ) -> int:
+        numbers = (expected.low, expected.expected, expected.high)
+        if not all(map(math.isfinite, numbers)):
+            raise Misuse(
+                f"{numbers!r} are not finite", source="prediction", field="expected", fix="Mend them."
+            )
+        for field, text in (("kind", kind), ("workload", workload)):
+            if not 0 < len(text) <= _LONGEST:
+                raise Misuse(
+                    f"{text!r} is no name", source="prediction", field=field,
+                    fix=f"Give 1 to {_LONGEST} characters.",
+                )  # fmt: skip
+        values: dict[str, Any] = {
+            "kind": kind, "workload": workload, "low": numbers[0], "expected": numbers[1], "high": numbers[2],
+            "details": msgspec.json.encode(dict(details)).decode(), "predicted": wall(), **came,
+        }  # fmt: skip
+        with self._transaction() as at:
+            key = at.execute(_predictions.insert().values(**values)).inserted_primary_key
+        assert key is not None
+        return int(key[0])
 
     def _row(self, row: Any) -> PredictionRow:
         try:

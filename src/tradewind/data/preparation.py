@@ -22,7 +22,7 @@ from tradewind.algorithms.batch import Batch, batch_of
 from tradewind.algorithms.catalogue import LEARNERS, model_from, resolved
 from tradewind.algorithms.local_state import LocalState
 from tradewind.data.interface import DataSet, Part
-from tradewind.data.model_files import arrays_digest, read_model_file, write_model_file
+from tradewind.data.model_files.layout import arrays_digest, read_model_file, write_model_file
 from tradewind.data.schemas import Labels, Schema, column_index
 from tradewind.data.stored import StoredData
 from tradewind.data.streamed import StreamedData

@@ -23,7 +23,7 @@ from tradewind import __version__, clock
 from tradewind.control.journal import Journal
 from tradewind.control.policy import AnyPolicy
 from tradewind.control.records import header_for
-from tradewind.data.model_files import newest_snapshot
+from tradewind.data.model_files.layout import newest_snapshot
 from tradewind.providers.simulated import SimulatedProvider
 from tradewind.session.assembly import Material, goal_of, job_of, market_of, material_of, modelled_work
 from tradewind.session.demo_serving import QUESTIONS, Burst, Served, servable, serve_burst

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from tradewind.algorithms.batch import Batch
 from tradewind.algorithms.interface import Algorithm
 from tradewind.algorithms.linear.metrics import CLASSIFICATION, LOWER_IS_BETTER, MORE_CLASSES, TWO_CLASSES
-from tradewind.data.model_files import arrays_digest
+from tradewind.data.model_files.layout import arrays_digest
 from tradewind.data.stored import StoredData
 from tradewind.data.tensor_files import read_tensors, write_tensors
 from tradewind.errors import Corrupt, Misuse

@@ -22,7 +22,7 @@ from tradewind import __version__, clock
 from tradewind.algorithms.interface import Algorithm, Model
 from tradewind.data.durable_files import write_durably
 from tradewind.data.interface import DataSet
-from tradewind.data.model_files import arrays_digest
+from tradewind.data.model_files.layout import arrays_digest
 from tradewind.data.runs import Run
 from tradewind.errors import Corrupt, Misuse, suggestion
 from tradewind.session import durations

@@ -16,7 +16,7 @@ from tradewind import __version__
 from tradewind.algorithms.catalogue import model_from
 from tradewind.algorithms.interface import Model
 from tradewind.data.durable_files import creating_directory, write_durably
-from tradewind.data.model_files import arrays_digest, read_model_file, write_model_file
+from tradewind.data.model_files.layout import arrays_digest, read_model_file, write_model_file
 from tradewind.data.onnx_files import write_onnx
 from tradewind.data.preparation import Preparation
 from tradewind.errors import Misuse, suggestion

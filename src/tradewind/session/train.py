@@ -13,7 +13,7 @@ import msgspec
 from tradewind.algorithms.interface import Algorithm
 from tradewind.control.journal import Journal
 from tradewind.data.durable_files import write_durably
-from tradewind.data.model_files import newest_snapshot
+from tradewind.data.model_files.layout import newest_snapshot
 from tradewind.data.runs import CRASHED, DONE, RUNNING, RunIndex, new_run_directory
 from tradewind.data.stored import StoredData
 from tradewind.data.streamed import StreamedData

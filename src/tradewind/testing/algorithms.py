@@ -21,7 +21,7 @@ from tradewind.algorithms.batch import Batch, batch_of
 from tradewind.algorithms.catalogue import MODELS, model_from
 from tradewind.algorithms.interface import PROGRESS, Algorithm, Model
 from tradewind.algorithms.local_state import LocalState
-from tradewind.data.model_files import read_model_file, write_model_file
+from tradewind.data.model_files.layout import read_model_file, write_model_file
 from tradewind.data.onnx_files import onnx_bytes
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse

@@ -15,7 +15,7 @@ import msgspec
 from tradewind.algorithms.interface import Algorithm
 from tradewind.data.backups import bring_back
 from tradewind.data.interface import DataSet
-from tradewind.data.model_files import newest_snapshot
+from tradewind.data.model_files.layout import newest_snapshot
 from tradewind.data.object_store import open_store
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse

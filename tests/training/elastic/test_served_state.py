@@ -8,7 +8,7 @@ import pytest
 
 from tradewind.algorithms.linear.learner import LinearLearner
 from tradewind.data.backups import bring_back
-from tradewind.data.model_files import newest_snapshot
+from tradewind.data.model_files.layout import newest_snapshot
 from tradewind.data.object_store import open_store
 from tradewind.data.streams import open_data
 from tradewind.errors import Unreachable

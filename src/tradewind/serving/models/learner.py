@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tradewind.algorithms.batch import Batch, batch_of
 from tradewind.algorithms.catalogue import model_from
 from tradewind.algorithms.interface import Model
-from tradewind.data.model_files import read_model_file
+from tradewind.data.model_files.layout import read_model_file
 from tradewind.data.preparation import Preparation
 from tradewind.errors import Misuse
 from tradewind.serving.tensors import Signature, Tensors, TensorSpec, datatype_of

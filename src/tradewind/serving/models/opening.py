@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from tradewind.data.model_files.admission import admit
 from tradewind.errors import Misuse, TradewindError
 from tradewind.serving.models.answers import RowsDiffer, first_answer
 from tradewind.serving.models.interface import LoadedModel
@@ -35,6 +36,7 @@ _READY: dict[Kind, Callable[[], object]] = {
     Kind.EXPORTED: torch_ready,
     Kind.WEIGHTS: torch_ready,
 }
+_BY_SKOPS = ("skops-unknown-type",)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 Opened = OnnxModel | EstimatorModel | ExportedModel | NetworkModel | PythonModel
@@ -121,6 +123,8 @@ def _opened(opening: Opening) -> tuple[Opened, int]:
         )  # fmt: skip
     if kind in _READY:
         _READY[kind]()
+    # skops itself says which types are not trusted, knowing its own; nothing is imported before.
+    admit(path, trusted=opening.trusted, judged_later=_BY_SKOPS if kind is Kind.SKOPS else ())
     before = resident()
     if kind is Kind.ONNX:
         return OnnxModel(path, threads=opening.threads, shapes=opening.shapes), before

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tradewind.data.backups import back_up
-from tradewind.data.model_files import write_snapshot
+from tradewind.data.model_files.layout import write_snapshot
 from tradewind.data.object_store import open_store
 from tradewind.errors import TradewindError, Unreachable
 from tradewind.state.control import Recovery, StateControl, StateStatus

@@ -1,0 +1,1 @@
+"""Formats of model files other than pickles: each inspector turns bytes into findings, and runs nothing."""
