@@ -3,6 +3,7 @@ number is known."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 from tradewind import clock
@@ -19,9 +20,17 @@ from tradewind.market.resources import Resources
 from tradewind.market.views import View
 from tradewind.serving.objective import Objective
 from tradewind.serving.provisioning.controller import Result
-from tradewind.serving.provisioning.course import BUCKETS, STANDING, Held, Standing
+from tradewind.serving.provisioning.course import (
+    BUCKETS,
+    FUNCTION_TARIFF,
+    FUNCTIONS,
+    STANDING,
+    FunctionTariff,
+    Held,
+    Standing,
+)
 from tradewind.serving.provisioning.fixed import Fixed
-from tradewind.serving.provisioning.interface import Profile, Replica, ServingView, Traffic
+from tradewind.serving.provisioning.interface import FunctionUse, Profile, Replica, ServingView, Traffic
 
 START = clock.moment("2020-02-01T03:40:00Z")
 TYPE = InstanceType("p2.xlarge", Resources(vcpus=4.0, memory_gib=61.0, gpus=1.0, gpu_kind="K80"))
@@ -48,17 +57,24 @@ def view(at: float, leases: tuple[Lease, ...]) -> ServingView:
     )  # fmt: skip
 
 
-def standing(at: float, spent: float, answered: int, *, missed: bool = False) -> Standing:
+CALLED, CHARGES = 50.0, (Decimal("0.0003"), Decimal("0.0002125"))
+"""Requests that functions answered, where there are any, and what is charged for them."""
+
+
+def standing(
+    at: float, spent: float, answered: int, *, missed: bool = False, functions: bool = False
+) -> Standing:
     """`answered` requests, nine of ten within 10 ms and one within 50; ten missed on top where it is so."""
     late, refused = (LATE, REFUSED) if missed else (0.0, 0.0)
     held = Held("p2.xlarge", "spot", 1 + (600 <= at < 1500), (at >= 60) + (660 <= at < 1500))
     return Standing(
         begun=answered + late + refused, in_time=answered, late=late, refused=refused, retried=2.0 * missed,
         stays=(9 * answered // 10, answered // 10, int(late), 0), held=(held,), spent=spent,
+        overflowed=CALLED * functions, functions=CHARGES[0] + CHARGES[1] if functions else Decimal(0),
     )  # fmt: skip
 
 
-def write_endpoint(path: Path, *, killed: bool = False, empty: bool = False) -> None:
+def write_endpoint(path: Path, *, killed: bool = False, empty: bool = False, functions: bool = False) -> None:
     """Half an hour of the market at sixty to one: 600 requests in the first 25 minutes, at two a second of
     them and the same in the last five, at ten; the second of two machines was taken away at 25 minutes."""
     details = {
@@ -81,13 +97,19 @@ def write_endpoint(path: Path, *, killed: bool = False, empty: bool = False) -> 
                 view(at, leases), None, Decision(actions, f"a <reason> at {at:g}", START + at + 60), None
             )
             journal.record_outcomes((Outcome(granted=(LEASES[int(at > 0)].id,)),) if actions else ())
+        if functions:
+            journal.record_measurement(START, FUNCTION_TARIFF, FunctionTariff(0.001, 0.0000166667, 0.0000002))
+            for at, requests, dollars in ((60.0, 30.0, CHARGES[0]), (120.0, 20.0, CHARGES[1])):
+                use = FunctionUse(START + at - 60.0, START + at, requests, requests + 2, 12.5, dollars)
+                journal.record_measurement(START + at, FUNCTIONS, use)
         for at in range(0, 1501, 10):
             journal.record_measurement(START + at, STANDING, standing(at, at / 10_000, 600 * at // 1500))
         notice = Revocation(LEASES[1].id, START + 1380.0, START + 1500.0)
         journal.record_news(START + 1380.0, Warned(notice))
         journal.record_news(START + 1500.0, Ended(LEASES[1].id, START + 1500.0, Ending.REVOKED))
         for at in range(1510, 1801, 10):
-            now = standing(at, at / 10_000, 600 + 500 * (at - 1500) // 300 // 10 * 10, missed=True)
+            now = standing(at, at / 10_000, 600 + 500 * (at - 1500) // 300 // 10 * 10, missed=True,
+                           functions=functions)  # fmt: skip
             journal.record_measurement(START + at, STANDING, now)
         if killed:
             return

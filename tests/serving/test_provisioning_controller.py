@@ -1,6 +1,8 @@
 """The controller of an endpoint over recorded prices: what it pays, hears, keeps on record and gives up."""
 
 import asyncio
+from decimal import Decimal
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -12,14 +14,18 @@ from tradewind.control.loop import Unrecorded
 from tradewind.control.records import header_for
 from tradewind.control.replay import replay
 from tradewind.errors import Misuse, NoCapacity, Permanent
+from tradewind.estimates.load.forecasters import load_forecaster
 from tradewind.estimates.load.interface import LoadForecast
+from tradewind.market.charges import add_up
 from tradewind.market.decisions import Decision, Take
 from tradewind.market.offers import Bid, Terms
 from tradewind.providers.simulated import SimulatedProvider
 from tradewind.serving.provisioning.controller import PATIENCE, run
+from tradewind.serving.provisioning.course import FUNCTION_TARIFF, FUNCTIONS, FunctionTariff
 from tradewind.serving.provisioning.fixed import Fixed
-from tradewind.serving.provisioning.interface import Profile, ServingView
+from tradewind.serving.provisioning.interface import FunctionProfile, FunctionUse, Profile, ServingView
 from tradewind.serving.provisioning.knative import Knative
+from tradewind.serving.provisioning.mark import Mark
 from tradewind.serving.provisioning.modelled_service import ModelledService, rehearse
 from tradewind.serving.provisioning.service import Stranded
 from tradewind.serving.provisioning.target_tracking import TargetTracking
@@ -243,3 +249,55 @@ def test_it_runs_on_a_clock_that_does_not_jump():
     assert found.started + found.seconds >= START + 120
     assert 3 * 0.10 * 60 / 3600 <= found.cost <= 3 * 0.10 * (found.seconds + 60) / 3600
     assert found.in_time > 0
+
+
+FUNCTION = FunctionProfile(2e-5, 0.3, 0.7, 1000, gb_seconds=0.9)
+
+
+def test_views_tell_what_overflowed_in_the_last_interval():
+    """A replica for 5 of 12 a second: 7 go to functions, all 12 before it is up."""
+    policy = Watching(rate=5.0)
+    policy.overflow = True
+    rehearsed(policy, hours=0.5, endpoint=endpoint_of(function=FUNCTION))
+    first, *_, last = policy.views
+    assert first.overflowed == FunctionUse(START, START) and first.function == FUNCTION
+    used = last.overflowed
+    assert (used.began, used.until) == (last.now - 60.0, last.now)
+    assert used.requests == used.calls == pytest.approx(60 * 7, rel=0.2)
+    assert used.gb_seconds == pytest.approx(0.9 * used.calls)
+    assert float(used.dollars) == pytest.approx(2e-5 * used.calls)
+    early = next(view.overflowed for view in policy.views if view.now == START + 60)
+    assert early.requests == pytest.approx(60 * 12, rel=0.2)
+
+
+def test_views_tell_of_no_functions_where_none_may_be_used():
+    policy = Watching(rate=5.0)
+    rehearsed(policy, hours=0.1, endpoint=endpoint_of(function=FUNCTION))
+    assert all(view.function is None and view.overflowed is None for view in policy.views)
+
+
+def test_charges_of_functions_are_on_record_and_the_journal_replays(tmp_path):
+    policy, tariff = Mark(headroom=0.8), FunctionTariff(0.001, 1.6e-5, 2e-7)
+    load, digests = trace_of([12.0, 12.0, 30.0, 3.0] * 60), []
+    for name in ("one", "two"):
+        path = tmp_path / f"{name}.db"
+        with Journal(path, header_for(policy, ServingView, start=START + 3600)) as journal:
+            found = rehearse(
+                CALM, load, policy, endpoint_of(function=FUNCTION, tariff=tariff), start=START + 3600,
+                until=START + 7200, record=journal, load_forecaster=load_forecaster(policy.forecaster),
+            )  # fmt: skip
+        digests.append(replay(path).digest)
+    assert digests[0] == digests[1]
+    with Journal.read(path) as reading:
+        uses = [use for _, use in reading.measurements(FUNCTIONS, FunctionUse)]
+        told = reading.measurements(FUNCTION_TARIFF, FunctionTariff)
+        views = [entry.view for entry in reading.entries()]
+    assert [each for _, each in told] == [tariff]
+    assert found.functions > 0 and float(add_up(each.dollars for each in uses)) == found.functions
+    assert add_up(each.dollars for each in uses) == pytest.approx(
+        Decimal("0.00002") * add_up(Decimal(repr(each.calls)) for each in uses)
+    )
+    assert sum(each.requests for each in uses) == pytest.approx(found.overflowed)
+    assert sum(each.gb_seconds for each in uses) == pytest.approx(found.gb_seconds)
+    assert all(one.until <= other.began for one, other in pairwise(uses))
+    assert {view.overflowed for view in views} >= set(uses[:-1])

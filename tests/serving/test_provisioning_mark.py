@@ -9,6 +9,7 @@ from tradewind.estimates.load.interface import LoadForecast
 from tradewind.market.decisions import Release, Take
 from tradewind.market.leases import Revocation
 from tradewind.market.offers import Terms
+from tradewind.serving.provisioning.interface import FunctionProfile
 from tradewind.serving.provisioning.mark import Mark
 from tradewind.testing.policies import NOW
 from tradewind.testing.provisioning import ProvisioningLaws
@@ -116,3 +117,32 @@ def test_it_wants_a_forecast():
         Mark().decide(view_of(OFFERS, (), [1.0]), Mark().recall())
     with pytest.raises(Misuse, match="headroom"):
         Mark(headroom=0.0)
+
+
+PEAK = [9.0, 17.0, 9.0]
+"""Two small ones are held for 9 a second; for the 7 more of one minute a small one at 0.10 an hour costs
+0.10 / 3600 x (60 + 180) / (5 x 60) = 2.2e-5 a request, for the 2 that are then left 5.6e-5."""
+
+
+@pytest.mark.parametrize(
+    ("per_request", "cold", "concurrency", "small"),
+    [
+        (2e-5, 0.7, 1000, 0), (4e-5, 0.7, 1000, 1), (6e-5, 0.7, 1000, 2), (2e-5, 5.0, 1000, 2),
+        (2e-5, 0.7, 4, 1),
+    ],
+    ids=["all_called", "the_rest_called", "none_called", "late_when_cold", "some_at_a_time"],
+)  # fmt: skip
+def test_functions_take_what_costs_less_as_calls(per_request, cold, concurrency, small):
+    policy = Mark(headroom=1.0)
+    view = seen(PEAK, [lease(1), lease(2)])
+    function = FunctionProfile(per_request, 0.3, cold, concurrency)
+    decision, _ = policy.decide(msgspec.structs.replace(view, function=function), policy.recall())
+    assert taken(decision) == ({("small", "on_demand"): small} if small else {})
+
+
+def test_without_overflow_functions_are_not_reckoned_with():
+    policy = Mark(headroom=1.0, overflow=False)
+    view = msgspec.structs.replace(
+        seen(PEAK, [lease(1), lease(2)]), function=FunctionProfile(1e-9, 0.3, 0.7, 1000)
+    )
+    assert taken(policy.decide(view, policy.recall())[0]) == {("small", "on_demand"): 2}

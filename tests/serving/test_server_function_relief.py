@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -136,10 +137,10 @@ def test_the_code_of_a_model_goes_into_its_function_unless_it_is_installed(tmp_p
 
 
 def test_bills_add_up() -> None:
-    one = Bill(1, 2, 3, 4, 5, 6, 0.5, 0.25)
-    assert one.plus(one) == Bill(2, 4, 6, 8, 10, 12, 1.0, 0.5)
+    one = Bill(1, 2, 3, 4, 5, 6, 0.5, Decimal("0.25"))
+    assert one.plus(one) == Bill(2, 4, 6, 8, 10, 12, 1.0, Decimal("0.5"))
     idle = FunctionRelief()
-    assert idle.bill() == Bill() and idle.bills() == {}
+    assert idle.bill() == Bill() and idle.bills() == {} and idle.terms() is None
     assert all(not each.samples for each in idle.families())
 
 

@@ -116,3 +116,37 @@ def test_a_run_on_leases_tells_the_next_one_how_long_it_takes(tmp_path) -> None:
     assert error.error == pytest.approx(abs(first.estimate.seconds.expected / first.seconds - 1))
     after = estimate(spec)
     assert after.by_earlier_runs and after.seconds.expected == pytest.approx(first.seconds)
+
+
+def told(log, workload, machine_type, seconds):
+    log.outcome(RUN_TIME, workload, seconds, {"machine_type": machine_type, "machines": 1, "rows": 1.0}, None)
+
+
+def test_a_type_that_a_workload_never_ran_on_is_told_by_how_others_fared_there(log) -> None:
+    known = KnownRunTimes(log)
+    told(log, "tuning a", "slow", 10.0)
+    assert known.seconds("tuning a", "fast", 1, 1.0) is None
+    told(log, "training b", "slow", 1.0)
+    told(log, "training b", "fast", 0.001)
+    assert known.seconds("tuning a", "fast", 1, 1.0) is None, "another kind of work"
+    told(log, "tuning b", "slow", 4.0)
+    told(log, "tuning b", "fast", 2.0)
+    one = known.seconds("tuning a", "fast", 1, 3.0)
+    assert one is not None and one.expected == pytest.approx(15.0) and one.low < 10 < 25 < one.high
+    for name in ("c", "d"):
+        told(log, f"tuning {name}", "slow", 6.0)
+        told(log, f"tuning {name}", "fast", 3.1)
+    more = known.seconds("tuning a", "fast", 1, 3.0)
+    assert more is not None and more.high / more.low < one.high / one.low
+    told(log, "tuning a", "fast", 7.0)
+    own = known.seconds("tuning a", "fast", 1, 1.0)
+    assert own is not None and own.expected == pytest.approx(7.0), "its own run says more"
+    assert own.high / own.low < more.high / more.low
+
+
+def test_many_outcomes_on_one_type_do_not_hide_another(log) -> None:
+    told(log, "tuning a", "rare", 3.0)
+    for _ in range(30):
+        told(log, "tuning a", "usual", 1.0)
+    rare = KnownRunTimes(log).seconds("tuning a", "rare", 1, 1.0)
+    assert rare is not None and rare.expected == 3.0

@@ -5,6 +5,7 @@ A server with functions is tested in `serving/test_server_function_relief.py`.""
 import asyncio
 import subprocess
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_the_command_line_says_what_is_wrong(options, words) -> None:
 
 
 def test_a_bill_in_words_says_what_is_simulated() -> None:
-    bill = Bill(answered=3, returned=1, calls=9, cold=2, dollars=0.0000125)
+    bill = Bill(answered=3, returned=1, calls=9, cold=2, dollars=Decimal("0.0000126"))
     here, there = in_words(bill, True), in_words(bill, False)
     assert "$0.000013 as Lambda's price list would charge; the functions were simulated" in here
     assert "simulated" not in there and "answered 3 requests (1 came back" in there

@@ -3,8 +3,10 @@
 import pytest
 
 import tradewind as tw
+from tradewind.data.prediction_log import FEASIBILITY, RUN_TIME, PredictionLog
 from tradewind.data.trial_store import TrialStore
 from tradewind.errors import Misuse
+from tradewind.session.known_run_times import KnownRunTimes
 from tradewind.session.tune import MACHINES, tune
 
 SPACE = {"learning_rate": {"low": 1e-3, "high": 1.0, "log": True}, "l2": [1e-6, 1e-3]}
@@ -98,6 +100,17 @@ def test_over_real_processes_it_finds_what_it_finds_here(tmp_path):
     for number, curve in curves[1].items():
         assert curve and all(curves[0][number][step] == value for step, value in curve.items())
     assert (tmp_path / "runs" / "there" / "journal.sqlite").exists()
+    log = PredictionLog(tmp_path / "runs" / "index.sqlite")
+    timed, ended = log.outcomes(RUN_TIME), log.outcomes(FEASIBILITY)
+    assert timed and {row.came for row in ended} == {1.0} and log.tracked(RUN_TIME) is None
+    assert len({row.workload for row in timed + ended}) == 1
+    known = KnownRunTimes(log).seconds(timed[0].workload, timed[0].details["machine_type"], 1, 1.0)
+    assert known.expected == timed[0].came
+    tuned(
+        tmp_path, name="again", trials=1, runtime="processes", workers={"count": 1},
+        provider={"kind": "local", "speed": 600},
+    )  # fmt: skip
+    assert log.tracked(RUN_TIME, timed[0].workload).count == 1, "the second study knew what to expect"
 
 
 def test_every_rule_for_machines_is_there():

@@ -74,7 +74,7 @@ class Run:
     def __init__(
         self, market, study=None, *, policy=None, steps=20, seconds=60.0, count=2, trials=3, path=None,
         budget=None, deadline=None, provider=None, work=ModelledTrials, resources=None, meanwhile=None,
-        stop=None, forecaster=None, **options,
+        stop=None, forecaster=None, advised=None, **options,
     ):  # fmt: skip
         self.study = study or Study(SPACE, trials=trials)
         self.policy = policy or CheapestStep()
@@ -87,7 +87,12 @@ class Run:
         )
         self._result = self.problem = None
         self.news, self.samples, self.views = [], [], []
-        self._given = {"steps": steps, "forecaster": forecaster, "observer": self.samples.append}
+        self._given = {
+            "steps": steps,
+            "forecaster": forecaster,
+            "observer": self.samples.append,
+            "advised": advised,
+        }
         self._journal, self._meanwhile, self._stops = None, meanwhile, stop
         if path is None:
             self._simulate()

@@ -12,7 +12,10 @@ from tradewind.market.offers import Terms
 from tradewind.market.resources import Resources
 from tradewind.market.tariffs import Refund, Tariff
 from tradewind.tuning.machines.candidates import Candidates, awaited, done_with, sentence
+from tradewind.tuning.machines.cheapest_step import CheapestStep
 from tradewind.tuning.machines.interface import Queued
+from tradewind.tuning.machines.one_type import OneType, Settled
+from tradewind.tuning.machines.spottune import SpotTune
 
 WAITS = Queued(0, 100)
 
@@ -154,3 +157,66 @@ def test_what_is_revoked_and_empty_is_kept_where_its_end_is_refunded(refund, age
 def test_who_waits_is_told_of_room_in_pools_that_are_gone():
     assert [each.pool for each in awaited(view(gone=(Pool("small", "b"),)))] == [Pool("small", "b")]
     assert sentence(["trial 3 goes on A", "l is idle"]) == "Trial 3 goes on A; l is idle."
+
+
+def test_a_type_that_trials_fail_on_is_left_out_while_the_market_sells_another():
+    trial = Queued(0, 100)
+    cheap, dear, full = offer(0.01), offer(9.0, BIG), offer(9.0, BIG, available=0)
+    found = Candidates(view([cheap, dear], [trial], doubted={"small": 0.12}), 0.0)
+    assert [each.type.name for each in found.offers] == ["big"]
+    assert found.doubts == [
+        "a trial on small is believed to end whole with probability 0.12 only, so it is left out"
+    ]
+    assert not Candidates(view([cheap, full], [trial], doubted={"small": 0.12}), 0.0).offers, "it waits"
+    alone = Candidates(view([cheap], [trial], doubted={"small": 0.12}), 0.0)
+    assert [each.type.name for each in alone.offers] == ["small"] and "nothing else fits" in alone.doubts[0]
+    assert not Candidates(view([dear], [trial], doubted={"small": 0.12}), 0.0).doubts
+
+
+@pytest.mark.parametrize("rule", [CheapestStep(), SpotTune(), OneType()], ids=lambda rule: rule.name)
+def test_every_rule_says_why_it_leaves_a_type_out_or_takes_it_all_the_same(rule):
+    def decided(offers, **given):
+        return rule.decide(view(offers, [Queued(0, 100)], **given), rule.recall())[0]
+
+    both = [offer(0.01), offer(0.5, BIG)]
+    plain = decided(both)
+    assert plain.actions[0].bid.pool.instance_type == "small" and "believed" not in plain.reason
+    doubting = decided(both, doubted={"small": 0.2})
+    assert doubting.actions[0].bid.pool.instance_type == "big"
+    assert "on small is believed to end whole with probability 0.20 only" in doubting.reason
+    alone = decided(both[:1], doubted={"small": 0.2})
+    assert alone.actions[0].bid.pool.instance_type == "small" and "nothing else fits" in alone.reason
+
+
+@pytest.mark.parametrize("rule", [CheapestStep(), SpotTune()], ids=lambda rule: rule.name)
+def test_a_speed_of_earlier_runs_is_not_passed_off_as_measured(rule):
+    def reason(**given):
+        return rule.decide(view([offer(0.01)], [Queued(0, 100)], **given), rule.recall())[0].reason
+
+    assert "as earlier runs took" in reason(foretold=("small",))
+    assert "earlier" not in reason(foretold=("small",), measured=("small",)) + reason()
+
+
+def test_nothing_is_explored_of_which_earlier_runs_tell():
+    rule, trials = CheapestStep(explore=2), [Queued(0, 100), Queued(1, 100)]
+    offers = [offer(0.01), offer(9.0, BIG)]
+
+    def types(**given):
+        actions = rule.decide(view(offers, trials, **given), rule.recall())[0].actions
+        return sorted(each.bid.pool.instance_type for each in actions)
+
+    assert types() == ["big", "small"] == types(foretold=("small",))
+    assert types(foretold=("big", "small")) == ["small", "small"]
+
+
+def test_an_idle_machine_of_such_a_type_is_let_go_and_one_type_chooses_another():
+    small, both = lease(), [offer(0.01), offer(0.5, BIG)]
+    seen = view(both, [WAITS], leases=[small], doubted={"small": 0.2})
+    decision = CheapestStep().decide(seen, None)[0]
+    assert [type(each).__name__ for each in decision.actions] == ["Take", "Release"]
+    assert decision.actions[0].bid.pool.instance_type == "big"
+    decision, memory = OneType().decide(seen, Settled("small"))
+    assert memory == Settled("big") and decision.actions[0].bid.pool.instance_type == "big"
+    on_demand = view([both[0], offer(0.5, BIG, terms=Terms.ON_DEMAND)], [WAITS], doubted={"small": 0.2})
+    taken = SpotTune().decide(on_demand, None)[0].actions[0].bid
+    assert taken.pool.instance_type == "small", "nothing else is to be had on spot"

@@ -7,11 +7,13 @@ import pytest
 from simulated_studies import BIG, OTHER, SMALL, SPACE, START, Run, curve_of, market, on_vcpus
 
 from tradewind import clock
+from tradewind.control.advising import Advised
 from tradewind.control.loop import Unrecorded
 from tradewind.control.replay import replay
 from tradewind.data.trial_store import TrialStore
 from tradewind.errors import Misuse, NoCapacity, Permanent
 from tradewind.estimates.outlook import NEVER, Outlook, Scenario
+from tradewind.estimates.run_time import Interval
 from tradewind.market.demands import Demand
 from tradewind.market.leases import Ending
 from tradewind.market.resources import Resources
@@ -424,3 +426,67 @@ def test_a_pool_that_gives_notice_is_not_taken_again_before_it_is_over():
     )
     assert run.result.done and run.result.leases == 5
     assert all(each.state == "completed" and each.failures == 0 for each in run.study.trials)
+
+
+class Record:
+    """What earlier runs tell, and what is told of this one."""
+
+    def __init__(self, **seconds):
+        self.known, self.took_there, self.ends = seconds, [], []
+
+    def seconds(self, workload, machine_type, machines, rows):
+        value = self.known.get(machine_type.removeprefix("t9."))
+        return None if value is None else Interval(value / 2, value, value * 2)
+
+    def probability(self, workload, machine_type, machines, rows):
+        failed = [whole for name, whole, _ in self.ends if name == machine_type]
+        return None if not failed else (0.9 if all(failed) else 0.1)
+
+    def took(self, workload, machine_type, machines, rows, seconds, expected):
+        self.took_there.append((machine_type, seconds, expected and expected.expected))
+
+    def ended(self, workload, machine_type, machines, rows, whole, expected):
+        self.ends.append((machine_type, whole, expected))
+
+
+def test_a_type_that_was_faster_in_earlier_runs_is_taken_at_once_and_what_comes_is_told():
+    there = market({SMALL: [(0, 0.03)], BIG: [(0, 0.27)]}, on_demand=())
+    plain = Run(there, trials=2, count=1)
+    assert {each.offer.partition("@")[0] for each in plain.study.trials} == {"t9.small"}
+    record = Record(small=60.0, big=3.0)
+    run = Run(there, trials=2, count=1, advised=Advised("job", record, record, record))
+    assert run.result.done and "as earlier runs took" in run.views[0][1].reason
+    assert run.views[0][0].foretold == ("t9.big", "t9.small")
+    assert record.took_there[0] == ("t9.big", pytest.approx(7.5), 3.0), (
+        "once a type, beside what was expected"
+    )
+    assert len(record.took_there) == len({name for name, _, _ in record.took_there})
+
+
+class ShortOnSmall(ModelledTrials):
+    """A trial on the small machine runs out of memory after a minute."""
+
+    def start(self, asked, lease, per_hour):
+        if lease.instance.type.name != "t9.small":
+            super().start(asked, lease, per_hour)
+            return
+
+        async def crash():
+            await clock.sleep_until(clock.now() + 60)
+            claim = asked.claim
+            self._changes.put_nowait(Off(asked.number, claim.attempt, lease.id, "MemoryError: 3 GiB"))
+
+        self.crashes = [*getattr(self, "crashes", []), asyncio.create_task(crash())]
+
+
+def test_a_type_on_which_a_trial_ran_out_of_memory_is_not_tried_again():
+    there = market({SMALL: [(0, 0.03)], BIG: [(0, 0.27)]}, on_demand=())
+    without = Run(there, trials=2, count=1, work=ShortOnSmall)
+    assert {each.state for each in without.study.trials} == {"failed"}
+    record = Record()
+    run = Run(there, trials=2, count=1, work=ShortOnSmall, advised=Advised("job", record, record, record))
+    assert run.result.done and run.result.failures == 1
+    assert {each.state for each in run.study.trials} == {"completed"}
+    assert record.ends == [("t9.small", False, None), ("t9.big", True, None)]
+    said = [decision.reason for _, decision in run.views]
+    assert any("on t9.small is believed to end whole with probability 0.10 only" in each for each in said)

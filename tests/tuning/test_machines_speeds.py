@@ -48,3 +48,16 @@ def test_types_come_and_go():
     assert speeds.of((1.0,), ("a",), [0]) == {0: (1.0,)}
     both = speeds.of(VCPUS, TYPES, [0])[0]
     assert both[1] == pytest.approx(2.0) and math.isclose(both[0], 4 * both[1], rel_tol=0.01)
+
+
+def test_until_it_is_measured_a_type_is_as_fast_as_in_earlier_runs():
+    speeds = Speeds()
+    found = speeds.of([1.0, 8.0, 2.0], ["a", "b", "c"], [0], {"a": 60.0, "b": 30.0})
+    assert found[0][:2] == pytest.approx((60.0, 30.0))
+    # c has two vCPUs: one of a's does 1/60 of a step a second, one of b's 1/240; in the mean 1/120
+    assert found[0][2] == pytest.approx(60.0)
+    assert speeds.of([1.0, 8.0, 2.0], ["a", "b", "c"], [0])[0] == pytest.approx((1.0, 1 / 8, 1 / 2))
+    speeds.measured("a", 0, 120.0)
+    after = speeds.of([1.0, 8.0, 2.0], ["a", "b", "c"], [0], {"a": 60.0, "b": 30.0})[0]
+    assert after[0] == pytest.approx(120.0), "what was measured stands"
+    assert after[1] == pytest.approx(60.0, rel=0.1), "and the others are in the relation that they had"

@@ -268,6 +268,8 @@ def _tell_rented(rented: Any, as_json: bool) -> int:
         kept = f"{result.requests:.0f} requests, {100 * result.share:.2f} % in time"
         lost = f"{result.revocations} revocations, {result.retried:.0f} requests run again"
         click.echo(f"{kept}; {lost}; ${result.cost:.4f} on the recorded market")
+        if result.functions:
+            click.echo(f"of it ${result.functions:.6f} for functions, as Lambda's price list would charge")
         click.echo(f"journal: {rented.directory}; as a page: tradewind report {rented.directory}")
     return 0 if rented.drained else 1
 

@@ -72,6 +72,9 @@ class Estimate(Struct, frozen=True, kw_only=True):
     """How many instances of which type it would begin with."""
     by_earlier_runs: bool = False
     """Whether time and cost go by what earlier runs of the same took."""
+    feasible: float | None = None
+    """The probability that it ends whole, by earlier runs of the same; None where none of them ended. Where
+    it is low, `plan` says so."""
 
 
 class Speed(Struct, frozen=True):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from tradewind.control.advising import RunTimes
 from tradewind.data.prediction_log import RUN_TIME, PredictionLog
@@ -25,6 +26,8 @@ from tradewind.session.spec import TrainSpec
 
 INDEX = "index.sqlite"
 """The metadata store of a folder of runs."""
+_LOOKED_AT = 20 * LATEST
+"""Outcomes of a workload that are looked at, on all machine types together."""
 
 
 class KnownRunTimes:
@@ -34,23 +37,96 @@ class KnownRunTimes:
         self._log = log
 
     def seconds(self, workload: str, machine_type: str, machines: int, rows: float) -> Interval | None:
-        """By the model of run time where two cluster sizes were seen; else by the row on as many machines."""
-        runs = [
-            (float(row.details["machines"]), float(row.details["rows"]), row.came)
-            for row in self._log.rows(RUN_TIME, workload, latest=LATEST)
-            if row.details.get("machine_type") == machine_type and row.came is not None and row.came > 0
-        ]
+        """By the model of run time where two cluster sizes were seen; else by the row on as many machines.
+
+        Of a type that the workload never ran on, by the row on another one, times what that one took against
+        this one in other workloads of its kind (the first word of its name).
+        """
+        seen = self._seen(workload)
+        runs = [each for each in seen if each.machine_type == machine_type][-LATEST:]
         if not runs:
+            return self._by_others(workload, seen, machine_type, machines, rows)
+        if len({each.machines for each in runs}) > 1:
+            timings = Timings.of(
+                [each.machines for each in runs],
+                [each.seconds for each in runs],
+                [each.rows for each in runs],
+            )
+            return run_time_model(timings).seconds(machines, rows)
+        if runs[0].machines != machines:
             return None
-        counts, sizes, came = (list(each) for each in zip(*runs, strict=True))
-        if len(set(counts)) > 1:
-            return run_time_model(Timings.of(counts, came, sizes)).seconds(machines, rows)
-        if counts[0] != machines:
+        return _by_the_row([each.per_row for each in runs]).scaled(rows)
+
+    def _seen(self, workload: str) -> list[_Seen]:
+        """What came of a workload on one machine type at a time, the latest last."""
+        found = []
+        for row in self._log.outcomes(RUN_TIME, workload, latest=_LOOKED_AT):
+            told = row.details
+            if row.came is not None and row.came > 0 and told.get("machine_type") and told["rows"] > 0:
+                found.append(
+                    _Seen(str(told["machine_type"]), float(told["machines"]), float(told["rows"]), row.came)
+                )
+        return found
+
+    def _by_others(
+        self, workload: str, seen: list[_Seen], machine_type: str, machines: int, rows: float
+    ) -> Interval | None:
+        own = _per_row(seen, machines)
+        if not own:
             return None
-        share = sorted(rows / size * time for size, time in zip(sizes, came, strict=True))
-        middle = share[len(share) // 2]
-        around = correction([Interval(middle, middle, middle)] * len(share), share)
-        return Interval(middle * around.low / around.expected, middle, middle * around.high / around.expected)
+        kind = workload.partition(" ")[0]
+        others = [
+            _per_row(self._seen(each), machines)
+            for each in self._log.workloads(RUN_TIME)
+            if each != workload and each.partition(" ")[0] == kind
+        ]
+        ratios = {
+            name: [
+                _middle(each[machine_type]) / _middle(each[name])
+                for each in others
+                if {machine_type, name} <= each.keys()
+            ]
+            for name in own
+        }
+        # by the type that most workloads ran on beside the one that is asked for
+        name = max(sorted(ratios), key=lambda each: len(ratios[each]))
+        if not ratios[name]:
+            return None
+        middle = _middle(ratios[name])
+        by = _by_the_row(ratios[name]) if len(ratios[name]) > 1 else Interval(middle / 2, middle, 2 * middle)
+        return _by_the_row(own[name]).times(by).scaled(rows)
+
+
+class _Seen(Struct, frozen=True):
+    """What a run took."""
+
+    machine_type: str
+    machines: float
+    rows: float
+    seconds: float
+
+    @property
+    def per_row(self) -> float:
+        return self.seconds / self.rows
+
+
+def _per_row(seen: list[_Seen], machines: int) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for each in seen:
+        if each.machines == machines:
+            found.setdefault(each.machine_type, []).append(each.per_row)
+    return found
+
+
+def _middle(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _by_the_row(values: list[float]) -> Interval:
+    """The middle one, between bounds by how they spread."""
+    middle = _middle(values)
+    around = correction([Interval(middle, middle, middle)] * len(values), values)
+    return Interval(middle * around.low / around.expected, middle, middle * around.high / around.expected)
 
 
 def workload_of(spec: TrainSpec, train: StoredData | StreamedData) -> str:

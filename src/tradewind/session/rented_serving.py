@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import inspect
 import itertools
 import math
@@ -28,10 +29,12 @@ from msgspec.structs import replace
 from tradewind import __version__, clock
 from tradewind.control.journal import Journal
 from tradewind.control.records import header_for
+from tradewind.data.prediction_log import PredictionLog
 from tradewind.data.runs import new_run_directory
 from tradewind.errors import Misuse, Unreachable
 from tradewind.estimates.load.forecasters import load_forecaster
 from tradewind.estimates.revocation.forecasters import forecaster
+from tradewind.estimates.run_time import Interval
 from tradewind.market.leases import Lease
 from tradewind.market.recorded import RecordedMarket
 from tradewind.providers.interface import Provider
@@ -41,6 +44,7 @@ from tradewind.serving.models.repository import Trust
 from tradewind.serving.objective import Objective, objective
 from tradewind.serving.provisioning.at_least import AtLeast
 from tradewind.serving.provisioning.controller import Endpoint, Result, run
+from tradewind.serving.provisioning.course import FunctionTariff
 from tradewind.serving.provisioning.interface import Profile, ProvisioningPolicy, ServingView
 from tradewind.serving.provisioning.policies import DEFAULT, FORESEEING, POLICIES
 from tradewind.serving.provisioning.process_service import TASK, ProcessService
@@ -51,6 +55,8 @@ from tradewind.serving.server.function_relief import Bill
 from tradewind.serving.server.http.connection import parser_module
 from tradewind.serving.server.rented import RentedCrews
 from tradewind.serving.server.replicas.secured import new_identity
+from tradewind.session.known_feasibilities import KeptOutcomes
+from tradewind.session.known_run_times import INDEX, KnownRunTimes, log_of
 from tradewind.session.overflowing import Overflowing, in_words, overflowing, relief_for
 from tradewind.session.places import Places, market_for
 from tradewind.session.serve import GRACE, Listening, harmless, library_of, shown_host
@@ -61,9 +67,16 @@ _FORECAST = "empirical"
 """What forecasts the market for a policy that looks ahead."""
 LOOK_EVERY = 10.0
 """Seconds of the market between two lines on record of how the endpoint stands."""
+_TOLD_BY = 200.0
+"""Requests by which what a batch takes is learned on the machines that answered them."""
 _SOONEST = 0.2
 """Seconds of the wall between two, at the least."""
 _DID = "the server and its replicas were processes {}, and answered over HTTP"
+_FUNCTIONS_HERE = (
+    "functions were processes of a host on this machine, which simulates Lambda's API; their dollars are "
+    "what Lambda's price list would charge for what they did"
+)
+_FUNCTIONS_ELSEWHERE = "functions' dollars are those of the calls' reports at Lambda's list price"
 _PORTS = range(21_000, 31_000)
 """Ports that replicas listen at on the nodes of a cluster; one that is taken costs a try."""
 
@@ -98,7 +111,7 @@ class Rented(Struct, frozen=True):
     drained: bool
     """Whether every request was answered in the end."""
     result: Result
-    """Of the provisioning; the dollars of functions are not in it."""
+    """Of the provisioning; the dollars of functions that were owed by its end are in its cost."""
     functions: Bill | None = None
     """What functions did, and what their calls owe at Lambda's list price; None without."""
 
@@ -135,7 +148,10 @@ def serve_rented(
     options = replace(options or Options(), objective=promised, isolation=PROCESS, replicas=1)
     library = library_of(path, name, trust)
     functions = None if overflow is None else overflowing(overflow)
-    serving = _Serving(asked, promised, library, options, address or Address(), harmless(said), functions)
+    called = _called(path, asked.provider)
+    serving = _Serving(
+        asked, promised, library, options, address or Address(), harmless(said), functions, called
+    )
     return clock.serve(serving.run(grace, stop, ready))
 
 
@@ -162,9 +178,10 @@ class _Serving:
         address: Address,
         said: Callable[[str], None],
         overflow: Overflowing | None = None,
+        served: str = "",
     ) -> None:
         self._renting, self._promised, self._options, self._said = renting, promised, options, said
-        self._policy = _policy_of(renting)
+        self._policy = _policy_of(renting, overflow is not None)
         market, self._start = market_for(renting.provider, renting.runtime)
         self._market: RecordedMarket = market
         self._crews = RentedCrews(patience=options.patience, memory_limit=options.replica_memory)
@@ -178,6 +195,11 @@ class _Serving:
             families=list if self._functions is None else self._functions.families,
         )
         self._address = address
+        self._workload = f"rented {served}"
+        self._expected: dict[str, Interval] = {}
+        """What a request alone takes on a type, by earlier runs."""
+        self._used: set[str] = set()
+        """Types of the machines that replicas were on."""
 
     async def run(
         self, grace: float, stop: threading.Event | None, ready: Callable[[Listening], None]
@@ -203,11 +225,15 @@ class _Serving:
             told.cancel()
             if stopped.done():
                 self._said(f"{stopped.result()}: answering what is in flight")
+            service = max((each.latency.of(1) for each in self._crews.crews), default=0.0)
             drained = await self._front.drain(grace if stopped.done() else 0.0)
             renter.stop()
             await over
             bill = None if self._functions is None else self._functions.bill()
-            return Rented(str(directory), drained, renter.result(), bill)
+            result = renter.result()
+            if service > 0:
+                self._keep_service(service, result.requests - (0 if bill is None else bill.answered))
+            return Rented(str(directory), drained, result, bill)
         finally:
             if stopped is not None:
                 stopped.cancel()
@@ -258,9 +284,46 @@ class _Serving:
                 share = min(1.0, self._renting.provider.cpu_shares.get(each, 1.0))
             rate = min(whole.rate * share, self._renting.counted_on.get(each, math.inf))
             stay = whole.concurrency / (whole.rate * share)
-            profiles.append(Profile(each, rate, whole.service / share, rate * stay))
+            profiles.append(self._as_earlier(Profile(each, rate, whole.service / share, rate * stay)))
         startup = self._market.boot + opened * self._speed()
-        return Endpoint(objective=self._promised, profiles=tuple(profiles), startup=startup)
+        tariff = None
+        if self._functions is not None:
+            prices = self._functions.prices
+            tariff = FunctionTariff(prices.unit, prices.per_gb_second, prices.per_call)
+        return Endpoint(
+            objective=self._promised, profiles=tuple(profiles), startup=startup, tariff=tariff
+        )  # fmt: skip
+
+    def _as_earlier(self, reckoned: Profile) -> Profile:
+        """What is reckoned for a type from this machine, by what replicas took there in earlier runs instead.
+
+        As it was where no earlier run tells.
+        """
+        name = reckoned.instance_type
+        log = log_of(Path(self._renting.out))
+        known = None if log is None else KnownRunTimes(log).seconds(self._workload, name, 1, 1.0)
+        if known is None:
+            return reckoned
+        self._expected[name] = known
+        low, middle, high = (reckoned.rate * reckoned.service / each for each in _falling(known))
+        self._said(
+            f"{name}: a request alone is expected to take {1000 * known.expected:.3g} ms "
+            f"({1000 * known.low:.3g} to {1000 * known.high:.3g}) by earlier runs, not by any measurement now"
+        )
+        most = self._renting.counted_on.get(name, math.inf)
+        rate = min(middle, most)
+        stay = reckoned.concurrency / reckoned.rate * known.expected / reckoned.service
+        bounds = min(low, most), min(high, most)
+        return Profile(name, rate, known.expected, rate * stay, bounds)
+
+    def _keep_service(self, seconds: float, answered: float) -> None:
+        """Keep what a request alone took on the rented machines, if they were of one type and answered enough
+        that it was learned there: what a mix takes is not told by its parts."""
+        if len(self._used) == 1 and answered >= _TOLD_BY:
+            (name,) = self._used
+            log = PredictionLog(Path(self._renting.out) / INDEX)
+            kept = KeptOutcomes(log, self._market.catalog.types)
+            kept.took(self._workload, name, 1, 1.0, seconds, self._expected.get(name))
 
     def _types(self) -> tuple[str, ...]:
         sold = {offer.type.name for offer in self._market.offers(self._start)}
@@ -282,11 +345,17 @@ class _Serving:
         places = Places(renting.provider, renting.runtime, TASK, self._market, directory)
         provider = places.provider()
         service = ProcessService(
-            self._crews, loop, self._engine.meters, places.runtime(), _addresses(provider, sockets),
+            self._crews, loop, self._engine.meters, places.runtime(),
+            self._noting(_addresses(provider, sockets)),
             startup=endpoint.startup, interval=renting.interval, past=[renting.expected],
-            said=lambda text: self._say(loop, text),
+            functions=self._functions, said=lambda text: self._say(loop, text),
         )  # fmt: skip
         real, simulated = places.told(self._start, _DID)
+        if self._functions is not None:
+            if self._functions.host is None:
+                real = (*real, _FUNCTIONS_ELSEWHERE)
+            else:
+                simulated = (*simulated, _FUNCTIONS_HERE)
         header = header_for(
             policy, ServingView, version=__version__, seed=0, history=renting.provider.history,
             start=self._start,
@@ -304,6 +373,15 @@ class _Serving:
                 load_forecaster=load_forecaster(policy.forecaster) if policy.forecaster else None,
                 look_every=max(LOOK_EVERY, _SOONEST * self._speed()),
             )  # fmt: skip
+
+    def _noting(self, address: Callable[[Lease], str]) -> Callable[[Lease], str]:
+        """The addresses, and a note of the types that they are asked for."""
+
+        def noted(lease: Lease) -> str:
+            self._used.add(lease.instance.type.name)
+            return address(lease)
+
+        return noted
 
     def _say(self, loop: asyncio.AbstractEventLoop, text: str) -> None:
         with contextlib.suppress(RuntimeError):
@@ -360,14 +438,26 @@ class _Renter:
         return self._result
 
 
-def _policy_of(renting: Renting) -> ProvisioningPolicy:
+def _called(path: str | os.PathLike[str], provider: ProviderSpec) -> str:
+    """What counts as the same served models, on machines that are equally fast."""
+    text = os.path.abspath(path) if os.path.exists(path) else os.fspath(path)
+    told = f"{text} {provider.kind} {sorted(provider.cpu_shares.items())}"
+    return f"{Path(text).name[:80]} {hashlib.blake2b(told.encode(), digest_size=8).hexdigest()}"
+
+
+def _falling(known: Interval) -> tuple[float, float, float]:
+    return known.high, known.expected, known.low
+
+
+def _policy_of(renting: Renting, functions: bool = False) -> ProvisioningPolicy:
     if not isinstance(renting.policy, str):
         given: ProvisioningPolicy = renting.policy
         return given
     options = dict(renting.policy_options)
     kind = POLICIES.get(renting.policy.replace("-", "_"))
     if kind is not None and "overflow" in inspect.signature(kind.__init__).parameters:
-        options.setdefault("overflow", False)  # the front overflows, whatever the policy
+        # The front overflows whatever the policy: one that can reckons with functions where there are some.
+        options.setdefault("overflow", functions)
     return AtLeast(renting.policy, renting.least, options)
 
 

@@ -17,9 +17,10 @@ from msgspec import Struct
 
 from tradewind import __version__, clock
 from tradewind.algorithms.interface import Algorithm, Model
+from tradewind.control.advising import Advised
 from tradewind.control.journal import Journal
 from tradewind.control.records import Sample, header_for
-from tradewind.data.model_files import newest_snapshot, write_model_file, write_snapshot
+from tradewind.data.model_files.layout import newest_snapshot, write_model_file, write_snapshot
 from tradewind.data.prediction_log import RUN_TIME, PredictionLog
 from tradewind.data.runs import DONE, FAILED, PAUSED, Run, RunIndex
 from tradewind.data.streamed import StreamedData
@@ -37,7 +38,8 @@ from tradewind.session.assembly import (
     stages_of,
 )
 from tradewind.session.estimation import Estimate, estimated, measure, rows_of, speed_of, usual_rate
-from tradewind.session.known_run_times import INDEX, KnownRunTimes, by_earlier, details_of, workload_of
+from tradewind.session.known_feasibilities import advised, keep_end, weighed
+from tradewind.session.known_run_times import INDEX, details_of, workload_of
 from tradewind.session.model_cards import card_of, write_card
 from tradewind.session.model_folders import MODEL
 from tradewind.session.places import Places, market_for, warm_for
@@ -135,6 +137,7 @@ class Stretch:
         self.base, self.at, self.done, self.stream = base, at, done, stream
         self.log = PredictionLog(index.root / INDEX)
         self.prediction: int | None = None
+        self.advised: Advised | None = None
         self.elapsed = clock.stopwatch()
         self.material: Material | None = None
         self.estimate: Estimate | None = None
@@ -186,8 +189,9 @@ class Stretch:
         require_feasible(TrainingView(View(self.start, offers, ()), self.progress, goal))
         told = estimated(spec, self.policy, self.market, goal, self.start, self.speed, self.progress)
         if self.places.real:
-            workload = workload_of(spec, self.material.train)
-            told = by_earlier(told, KnownRunTimes(self.log), workload, rows - self.done)
+            about = workload_of(spec, self.material.train)
+            self.advised = advised(self.log, self.market.catalog.types, about)
+            told = weighed(told, self.advised, rows - self.done)
         self.estimate = told
 
     def _check_state(self) -> None:
@@ -217,9 +221,14 @@ class Stretch:
             known = isinstance(problem, TradewindError | KeyboardInterrupt)
             reason = str(problem) if known else f"{type(problem).__name__}: {problem}"
             with contextlib.suppress(TradewindError):
+                self._keep_end(reason)
                 self.index.update(self.record.id, state=FAILED, reason=reason)
             raise
         return trained
+
+    def _keep_end(self, failed: str) -> None:
+        if self.prediction is not None and self.estimate is not None and self.advised is not None:
+            keep_end(self.advised, self.estimate, self.progress.total - self.done, failed)
 
     # in this process
 
@@ -283,13 +292,9 @@ class Stretch:
             estimate_seconds=self.estimate.seconds.expected,
         )
         if real:
-            assert self.material is not None
-            self.prediction = self.log.predict(
-                RUN_TIME,
-                workload_of(spec, self.material.train),
-                self.estimate.seconds,
-                details_of(self.estimate, self.progress.total - self.done),
-            )
+            assert self.advised is not None
+            about = details_of(self.estimate, self.progress.total - self.done)
+            self.prediction = self.log.predict(RUN_TIME, self.advised.workload, self.estimate.seconds, about)
         with (
             tempfile.TemporaryDirectory(prefix="tw-") as sockets,
             Journal(self.directory / JOURNAL, header, commit_every=1 if real else 256) as journal,
@@ -410,6 +415,7 @@ class Stretch:
         )
         if self.prediction is not None and result.done:
             self.log.came(self.prediction, result.seconds)
+            self._keep_end("")
         told: dict[str, Any] = {} if quality is None else {"quality": quality, "metric": metric}
         self.index.update(
             self.record.id,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +19,7 @@ from tradewind.algorithms.interface import Algorithm
 from tradewind.control.journal import Journal
 from tradewind.control.policy import AnyPolicy
 from tradewind.control.records import header_for
+from tradewind.data.prediction_log import PredictionLog
 from tradewind.data.trial_records import COMPLETED, FAILED, STOPPED, StoredTrial
 from tradewind.data.trial_store import TrialStore
 from tradewind.errors import Misuse, suggestion
@@ -24,11 +27,14 @@ from tradewind.estimates.revocation.forecasters import forecaster
 from tradewind.market.recorded import RecordedMarket
 from tradewind.session import learner_objective
 from tradewind.session.assembly import demand_of
+from tradewind.session.known_feasibilities import advised
+from tradewind.session.known_run_times import INDEX
 from tradewind.session.learner_space import field_of
 from tradewind.session.places import Places, market_for, warm_for
 from tradewind.session.report.reading import JOURNAL
 from tradewind.session.report.study.page import write_study_page
 from tradewind.session.report.study.reading import study_data
+from tradewind.session.spec import ProviderSpec
 from tradewind.session.stretch import Observer, heeding_interrupts
 from tradewind.session.train import of_data, without_none
 from tradewind.session.tune_spec import (
@@ -53,6 +59,8 @@ MACHINES = {
 """Rules for machines, by the names that users write."""
 STUDY, CHECKPOINTS, REPORT = "study.sqlite", "checkpoints", "report.html"
 """What a study's folder holds, beside its journal."""
+_PATIENT = 1.0
+"""Seconds of the wall that a record of what came waits for others who write: a study must not stand still."""
 _TABLE = frozenset(TuneSpec.__struct_fields__) - {
     "train", "budget", "deadline", "seed", "workers", "provider", "runtime", "out",
 }  # fmt: skip
@@ -228,12 +236,16 @@ class _Tuning:
         if spec.forecast != "none" and market.history.pools:
             foreseen = forecaster(spec.forecast, market.history, float("inf"))
 
+        log = PredictionLog(Path(spec.out) / INDEX, wait=_PATIENT)
+        known = advised(log, market.catalog.types, workload_of(self.objective, spec.provider))
+
         async def drive() -> controller.Result:
             stop, loop = asyncio.Event(), asyncio.get_running_loop()
             with heeding_interrupts(lambda: loop.call_soon_threadsafe(stop.set)):
                 return await controller.run(
                     study, goal, self.policy, places.provider(), work, journal, steps=self.steps, stop=stop,
                     observer=None if self.console is None else self.console.update, forecaster=foreseen,
+                    advised=known,
                 )  # fmt: skip
 
         with Journal(self.directory / JOURNAL, header, commit_every=1) as journal:
@@ -294,6 +306,13 @@ def _seeded(rule: RuleSpec, seed: int) -> dict[str, Any]:
 def _left(budget: float | None, study: Study) -> float | None:
     """Of a budget for the whole study, with what its trials have cost before."""
     return None if budget is None else max(0.0, budget - study.dollars)
+
+
+def workload_of(objective: Objective, provider: ProviderSpec) -> str:
+    """What counts as the same steps: what is called, with what, on machines that are equally fast."""
+    told = [_about(objective), provider.kind, provider.speed, provider.cpu_shares]
+    text = json.dumps(told, sort_keys=True, default=str).encode()
+    return f"tuning {hashlib.blake2b(text, digest_size=8).hexdigest()}"
 
 
 def _about(objective: Objective) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 
 from tradewind import clock
 from tradewind.data.catalogs import aws_catalog
+from tradewind.data.prediction_log import PredictionLog
 from tradewind.data.stored import StoredData
 from tradewind.data.streams import open_data
 from tradewind.data.variant_store import VariantStore
-from tradewind.errors import Misuse
+from tradewind.errors import Misuse, Temporary
 from tradewind.serving.models.opening import open_model
 from tradewind.serving.models.repository import Trust
 from tradewind.serving.server.engine import PROCESS, SERVER
@@ -26,14 +28,19 @@ from tradewind.serving.server.replicas.own_process import OwnProcess
 from tradewind.serving.server.replicas.standalone import Standalone
 from tradewind.serving.server.tasks.library import VariantLibrary
 from tradewind.serving.tensors import DTYPES, Signature, Tensors, TensorSpec
+from tradewind.serving.variants.foretelling import Foretold, foretold, keep_measured
 from tradewind.serving.variants.profiler import accuracy, measured
 from tradewind.serving.variants.registry import Registry
 from tradewind.serving.variants.variant import Rated, Task, Variant
+from tradewind.session.known_feasibilities import KeptOutcomes
+from tradewind.session.known_run_times import KnownRunTimes
 from tradewind.session.model_folders import model_folder
 
 STORE = "variants.sqlite"
 """Where variants are kept, if nobody says."""
 RESOURCE, REGION = "c5.large", "us-east-1"
+_PATIENT = 1.0
+"""Seconds that the record of what was foretold waits for others who write."""
 ROWS = 5000
 """Rows that accuracy is taken over at most."""
 _FLOATS = ("FP16", "FP32", "FP64")
@@ -95,13 +102,16 @@ def add_variant(
     with VariantStore(store) as keeper:
         registry = Registry(keeper)
         _check_names(variant, registry)
-        rated, signature = _measured(variant, data, labels, price.found(), isolation, trust, rows, reading)
+        per_hour = price.found()
+        expected = _foretold(store, variant, variant.resource)
+        rated, signature = _measured(variant, data, labels, per_hour, isolation, trust, rows, reading)
         known = {each.name: each for each in registry.tasks()}
         if task in known:
             _check_alike(known[task], signature, name)
         else:
             registry.add_task(Task(task, inputs=signature.inputs, outputs=signature.outputs))
         registry.add(rated.variant, rated.profile)
+    _keep_measured(store, rated, expected)
     return rated
 
 
@@ -120,9 +130,29 @@ def profile_variant(
     with VariantStore(store) as keeper:
         registry = Registry(keeper)
         variant, before = registry.variant(name), registry.profile(name)
+        expected = _foretold(store, variant, variant.resource)
         rated, _ = _measured(variant, data, labels, before.per_hour, isolation, trust, rows, reading)
         registry.profiled(rated.profile)
+    _keep_measured(store, Rated(variant, rated.profile), expected)
     return Rated(variant, rated.profile)
+
+
+def foretell_variant(store: str | os.PathLike[str], name: str, resource: str) -> Foretold | None:
+    """What a variant is expected to do on an instance type where it was not measured; None if nothing tells.
+
+    By profiles of its architecture made there before, or else by its own on another type and how the two
+    compare for other variants. Misuse where it was measured there: its profile says more, or where there is
+    no such type or variant.
+    """
+    aws_catalog().type(resource)
+    with opened_store(store) as keeper:
+        variant = Registry(keeper).variant(name)
+    if variant.resource == resource:
+        raise Misuse(
+            f"it was measured on {resource}", source=f"variant {name!r}", field="resource",
+            fix="Look at its profile: tradewind variants list.",
+        )  # fmt: skip
+    return _foretold(store, variant, resource)
 
 
 def listed_variants(store: str | os.PathLike[str], task: str = "") -> tuple[Rated, ...]:
@@ -156,6 +186,25 @@ def opened_store(store: str | os.PathLike[str]) -> VariantStore:
             fix="Register a variant first: tradewind variants add TASK MODEL --data FILE.",
         )  # fmt: skip
     return VariantStore(store)
+
+
+def _log_of(store: str | os.PathLike[str]) -> PredictionLog | None:
+    """The log in a store's own file; None where the store is on a server."""
+    return None if "://" in os.fspath(store) else PredictionLog(store, wait=_PATIENT)
+
+
+def _foretold(store: str | os.PathLike[str], variant: Variant, resource: str) -> Foretold | None:
+    log = _log_of(store)
+    if log is None:
+        return None
+    with contextlib.suppress(Temporary):
+        return foretold(variant, resource, KnownRunTimes(log))
+    return None
+
+
+def _keep_measured(store: str | os.PathLike[str], rated: Rated, expected: Foretold | None) -> None:
+    if (log := _log_of(store)) is not None:
+        keep_measured(rated, expected, KeptOutcomes(log, aws_catalog().types))
 
 
 def _check_names(variant: Variant, registry: Registry) -> None:

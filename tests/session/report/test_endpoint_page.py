@@ -100,3 +100,24 @@ def test_a_browser_draws_it(data, tmp_path) -> None:
     for color in ((0xB9, 0x1C, 0x1C), (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x56, 0xB4, 0xE9)):
         near = np.abs(pixels - np.array(color) / 255).max(axis=2) < 0.02
         assert near.sum() > 50, color
+
+
+def test_functions_are_beside_the_machines_and_in_the_sum(tmp_path, data) -> None:
+    """54 calls for $0.0005125 of the $0.2375 in all; functions answered 50 of 1,106."""
+    write_endpoint(tmp_path / "journal.sqlite", functions=True)
+    with_functions = endpoint_page(endpoint_data(tmp_path))
+    told = " ".join(outline(with_functions).text)
+    for part in (
+        "of it for functions",
+        "50 of the requests went to functions, in 54 calls",
+        "charged $0.0000166667 a GB-second, by 1 ms, and $0.0000002 a call",
+        "Who answered, and for how much",
+        "machines 1,056 2 leases $0.2370",
+        "functions 50 25.000 GB-seconds in 54 calls $0.0005125",
+        "together 1,106",
+        "$0.2375",
+        "The lower line is what of it goes to functions.",
+    ):
+        assert part in re.sub(r"\s+", " ", told), part
+    without = endpoint_page(data)
+    assert "Who answered, and for how much" not in without and "for functions" not in without

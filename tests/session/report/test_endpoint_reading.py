@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from small_endpoint import BILL, START, write_endpoint
+from small_endpoint import BILL, CHARGES, START, write_endpoint
 from tradewind.errors import Misuse
-from tradewind.session.report.endpoint.data import Peak
+from tradewind.serving.provisioning.course import FunctionTariff
+from tradewind.session.report.endpoint.data import Functions, Peak
 from tradewind.session.report.endpoint.reading import endpoint_data, is_endpoint
 
 
@@ -77,3 +78,17 @@ def test_the_journal_of_a_run_is_none(tmp_path, write_run) -> None:
     assert not is_endpoint(tmp_path / "journal.sqlite")
     with pytest.raises(Misuse, match="Report it as a run"):
         endpoint_data(tmp_path)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_charges_of_functions_are_added_up(tmp_path, killed) -> None:
+    write_endpoint(tmp_path / "journal.sqlite", functions=True, killed=killed)
+    data = endpoint_data(tmp_path)
+    tariff = FunctionTariff(0.001, 0.0000166667, 0.0000002)
+    assert data.functions == Functions(50.0, 54.0, 25.0, sum(CHARGES), tariff) and data.overflowed == 50.0
+    assert data.spent_on_functions[-1] == (START + 1800.0, float(sum(CHARGES)))
+
+
+def test_without_functions_none_are_told(path) -> None:
+    data = endpoint_data(path)
+    assert data.functions is None and {dollars for _, dollars in data.spent_on_functions} == {0.0}

@@ -31,9 +31,18 @@ from tradewind.market.offers import Offer
 from tradewind.market.views import View
 from tradewind.providers.interface import Provider
 from tradewind.serving.objective import Objective
-from tradewind.serving.provisioning.course import BUCKETS, STANDING, Held, Standing
+from tradewind.serving.provisioning.course import (
+    BUCKETS,
+    FUNCTION_TARIFF,
+    FUNCTIONS,
+    STANDING,
+    FunctionTariff,
+    Held,
+    Standing,
+)
 from tradewind.serving.provisioning.interface import (
     FunctionProfile,
+    FunctionUse,
     Profile,
     ProvisioningPolicy,
     ServingView,
@@ -58,6 +67,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     startup: float
     """Seconds from a lease's start until its replica answers, as expected."""
     function: FunctionProfile | None = None
+    """Of a simulation; in reality it is learned from calls."""
+    tariff: FunctionTariff | None = None
+    """What functions are charged by; None without any, or where nobody says."""
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -87,6 +99,10 @@ class Result(Struct, frozen=True, kw_only=True):
     replica_hours: float
     """Hours of leases, start-ups included."""
     decisions: int
+    function_calls: float = 0.0
+    """Those that keep environments warm among them."""
+    gb_seconds: float = 0.0
+    """What calls of functions were billed."""
 
     @property
     def share(self) -> float:
@@ -131,14 +147,16 @@ async def run(
             await drive(policy, world, journal)
         finally:
             account = service.account()
-            cost = await world.release_all()
-            await world.look(cost + account.functions)
+            world.charge(account)
+            functions = float(account.functions)
+            cost = await world.release_all() + functions
+            await world.look(cost)
         result = Result(
             reason=world.reason,
             started=started,
             seconds=clock.now() - started,
-            cost=cost + account.functions,
-            functions=account.functions,
+            cost=cost,
+            functions=functions,
             requests=account.requests,
             in_time=account.in_time,
             late=account.late,
@@ -151,6 +169,8 @@ async def run(
             failures=world.failures,
             replica_hours=world.held_seconds / 3600,
             decisions=world.decisions,
+            function_calls=account.calls,
+            gb_seconds=account.gb_seconds,
         )
         journal.record_result("endpoint", result)
         return result
@@ -200,6 +220,9 @@ class _World:
         self._look_every = look_every
         self._looking: asyncio.Task[None] | None = None
         self._stood, self._looked = Standing(), -math.inf
+        self._charged, self._used = Account(), FunctionUse(clock.now(), clock.now())
+        """How the account stood when functions were charged last, and what they did before that."""
+        self._used_until = -math.inf
 
     async def check(self) -> None:
         """NoCapacity where no replica could ever run."""
@@ -236,7 +259,10 @@ class _World:
             )
         self._traffic_until, self._interval = traffic.until, traffic.interval
         account = self._service.account()
-        spent = float(await self._provider.owed()) + account.functions
+        if self._used_until != traffic.until:
+            self._used_until = traffic.until
+            self.charge(account)
+        spent = float(await self._provider.owed()) + float(account.functions)
         self._sample(now, spent, len(leases), account)
         self.decisions += 1
         return ServingView(
@@ -248,10 +274,11 @@ class _World:
             self._endpoint.startup,
             self._load,
             self._foresight.at(now, useful, leases),
-            self._endpoint.function,
+            self._service.function(),
             spent,
             account.requests,
             account.late + account.refused,
+            self._used if account.overflows else None,
         )
 
     async def perform(self, decision: Decision) -> tuple[Outcome, ...]:
@@ -354,6 +381,18 @@ class _World:
         self.revocations += revoked
         return float(invoice.total)
 
+    def charge(self, account: Account) -> None:
+        """Put on record what functions did since this was called last, if they did anything; the charges of
+        a run add up to what its functions are owed."""
+        before, now = self._charged, clock.now()
+        self._used = FunctionUse(
+            self._used.until, now, account.overflowed - before.overflowed, account.calls - before.calls,
+            account.gb_seconds - before.gb_seconds, account.functions - before.functions,
+        )  # fmt: skip
+        self._charged = account
+        if self._used.calls or self._used.requests or self._used.dollars:
+            self._journal.record_measurement(now, FUNCTIONS, self._used)
+
     def _sample(self, now: float, spent: float, leases: int, account: Account) -> None:
         if now < self._sampled + _SAMPLE_EVERY:
             return
@@ -365,6 +404,8 @@ class _World:
 
     async def watch(self) -> None:
         """Put how the endpoint stands on record from now on, if that is wanted."""
+        if self._endpoint.tariff is not None:
+            self._journal.record_measurement(clock.now(), FUNCTION_TARIFF, self._endpoint.tariff)
         if math.isinf(self._look_every):
             return
         buckets = self._service.account().buckets
@@ -392,7 +433,8 @@ class _World:
             begun=account.begun or account.requests, in_time=account.in_time, late=account.late,
             refused=account.refused, overflowed=account.overflowed, retried=account.retried,
             stays=account.stays, held=tuple(Held(*kind, kinds[kind], up[kind]) for kind in sorted(kinds)),
-            spent=float(await self._provider.owed()) + account.functions if bill is None else bill,
+            spent=float(await self._provider.owed()) + float(account.functions) if bill is None else bill,
+            functions=account.functions,
         )  # fmt: skip
         rests = bill is None and replace(standing, spent=self._stood.spent) == self._stood
         if rests and now < self._looked + _LOOK_AT_REST:

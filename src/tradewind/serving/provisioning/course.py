@@ -8,11 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 
 from msgspec import Struct
 
 STANDING, BUCKETS = "endpoint", "endpoint_buckets"
 """The kinds of measurement: a `Standing` a line, and once the bounds of its `stays`."""
+FUNCTIONS, FUNCTION_TARIFF = "endpoint_functions", "endpoint_function_tariff"
+"""More of them: an `interface.FunctionUse` for every interval in which functions did anything, and once the
+`FunctionTariff` that they are charged by."""
+
+
+class FunctionTariff(Struct, frozen=True):
+    """What functions are charged by."""
+
+    unit: float
+    """Seconds that a call's time is rounded up to."""
+    per_gb_second: float
+    """US dollars."""
+    per_call: float
+    """US dollars."""
 
 
 class Held(Struct, frozen=True):
@@ -45,6 +60,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     """By type and terms."""
     spent: float = 0.0
     """US dollars owed, leases as billed and functions."""
+    functions: Decimal = Decimal(0)
+    """Of these, for functions."""
 
 
 def quantile(stays: Sequence[int], buckets: Sequence[float], share: float) -> float | None:

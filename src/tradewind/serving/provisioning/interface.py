@@ -7,6 +7,7 @@ time go to functions; the router then sends them there, request by request.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -20,7 +21,7 @@ from tradewind.serving.objective import Objective
 
 
 class Profile(Struct, frozen=True):
-    """What one replica does on a type of instance, as measured."""
+    """What one replica does on a type of instance: as measured, or where it is said, as foretold."""
 
     instance_type: str
     rate: float
@@ -29,6 +30,9 @@ class Profile(Struct, frozen=True):
     """Seconds that a request takes where nothing waits."""
     concurrency: float
     """Requests in hand at that rate (Little's law: rate times their mean stay)."""
+    foretold: tuple[float, float] | None = None
+    """Bounds of `rate` that hold nine in ten, where it is by what replicas did on the type in earlier runs,
+    and was not measured in this one; else None."""
 
 
 class FunctionProfile(Struct, frozen=True):
@@ -42,6 +46,22 @@ class FunctionProfile(Struct, frozen=True):
     """Seconds of a call that does not."""
     concurrency: int
     """Calls at a time at most; more are refused."""
+    gb_seconds: float = 0.0
+    """Memory and time that a call is billed; 0 where nobody says."""
+
+
+class FunctionUse(Struct, frozen=True):
+    """What functions did in a stretch of time, and what they are owed for it."""
+
+    began: float
+    until: float
+    requests: float = 0.0
+    """Answered there."""
+    calls: float = 0.0
+    """All calls, those that keep environments warm among them."""
+    gb_seconds: float = 0.0
+    dollars: Decimal = Decimal(0)
+    """US dollars by the functions' tariff, for the calls that ended in the stretch."""
 
 
 class Replica(Struct, frozen=True):
@@ -88,13 +108,15 @@ class ServingView(Struct, frozen=True):
     outlook: Outlook | None = None
     """What is forecast of the market; None where nobody forecasts."""
     function: FunctionProfile | None = None
-    """None where there are no functions."""
+    """What the model does as a function, as known now; None where functions may not be used."""
     spent: float = 0.0
     """US dollars owed so far."""
     requests: float = 0.0
     """Requests answered or refused so far."""
     missed: float = 0.0
     """Of these, the ones that were not answered in time."""
+    overflowed: FunctionUse | None = None
+    """What functions did in the last interval of the traffic; None where nothing overflows to them."""
 
     @property
     def now(self) -> float:

@@ -7,6 +7,7 @@ inference serving", USENIX ATC 2019, section 4; the greedy rule is that of the r
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -53,7 +54,8 @@ class Mark:
     a launch of `launch` seconds for one that is not held yet. What none of the last `hysteresis` plans used
     is released. With `spot`, instances are spot where a type's is offered below its on-demand price; when one
     is taken back, a burstable instance of the same speed or, where none is offered, an on-demand one takes
-    its place. With `overflow`, what the instances cannot answer in time goes to functions.
+    its place. With `overflow`, what the instances cannot answer in time goes to functions, and no instance is
+    planned, or held, for requests that cost less as calls of a function which is in time even when cold.
     """
 
     name = "mark"
@@ -134,6 +136,16 @@ class Mark:
         burstable = [way for way in steady if way.offer.terms is Terms.BURSTABLE]
         return next(iter(burstable or steady), None)
 
+    def _dear(self, view: ServingView, short: float) -> float:
+        """US dollars for a request from which on functions take it: infinite where they are not used, would
+        be late whenever an environment starts, or cannot run so many calls at a time."""
+        function = view.function
+        if not self.overflow or function is None or function.cold > view.objective.latency:
+            return math.inf
+        if short * function.cold > function.concurrency:
+            return math.inf
+        return function.per_request
+
     def _greedy(
         self, view: ServingView, fleet: Fleet, ways: dict[str, Way], held: Counter[str]
     ) -> tuple[Counter[str], Counter[str]]:
@@ -155,7 +167,7 @@ class Mark:
             if short <= _TINY:
                 break
             at = int(left[:_HEAD].argmax())
-            best = _best(left, at, kinds, used, seconds)
+            best = _best(left, at, kinds, used, seconds, self._dear(view, short))
             if best is None:
                 break
             used[best] += 1
@@ -171,13 +183,19 @@ class Mark:
 
 
 def _best(
-    left: NDArray[np.float64], at: int, kinds: Sequence[_Kind], used: Sequence[int], seconds: float
+    left: NDArray[np.float64],
+    at: int,
+    kinds: Sequence[_Kind],
+    used: Sequence[int],
+    seconds: float,
+    dear: float = math.inf,
 ) -> int | None:
-    """The kind that serves a request the cheapest from the peak on for as long as load is left."""
+    """The kind that serves a request the cheapest from the peak on for as long as load is left; None where
+    that costs more than `dear`, US dollars."""
     gone = np.flatnonzero(left[at:] < 0)
     until = at + int(gone[0]) if len(gone) else len(left)
     span = left[at:until]
-    best, least = None, float("inf")
+    best, least = None, dear * seconds
     for index, kind in enumerate(kinds):
         if used[index] >= kind.most:
             continue

@@ -24,6 +24,7 @@ import contextlib
 import heapq
 import math
 from collections import deque
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ from tradewind.market.recorded import RecordedMarket
 from tradewind.providers.simulated import SimulatedProvider
 from tradewind.serving.provisioning.clairvoyant import Load
 from tradewind.serving.provisioning.controller import Endpoint, Result, run
-from tradewind.serving.provisioning.interface import ProvisioningPolicy, Replica, Traffic
+from tradewind.serving.provisioning.interface import FunctionProfile, ProvisioningPolicy, Replica, Traffic
 from tradewind.serving.provisioning.modelled_queue import (
     CALLS,
     COLD,
@@ -219,6 +220,7 @@ class ModelledService:
         self._intervals = math.ceil(self._last / steps)
         self._counted_from = math.ceil(uncounted / interval)
         self._queue = self._queue_of(False)
+        self._function: FunctionProfile | None = None
         self._chunk = -1, np.empty(0, np.int64)
         self._fives = np.zeros(math.ceil((until - start) / _PEAK) + math.ceil(load.interval / _PEAK) + 1)
         self._held: dict[LeaseId, _Held] = {}
@@ -272,6 +274,7 @@ class ModelledService:
     async def open(self, overflow: bool) -> None:
         """Begin to count."""
         if overflow and self._endpoint.function is not None:
+            self._function = self._endpoint.function
             self._queue = self._queue_of(True)
         self._changed = asyncio.Event()
 
@@ -343,7 +346,8 @@ class ModelledService:
         counts = self._queue.counts
         sums = counts[self._counted_from :].sum(axis=0)
         calls = float(counts[:, CALLS].sum())
-        function = self._endpoint.function
+        function = self._function
+        charge = Decimal(0) if function is None else Decimal(repr(function.per_request))
         return Account(
             in_time=float(sums[IN_TIME]),
             late=float(sums[LATE]),
@@ -351,8 +355,15 @@ class ModelledService:
             overflowed=float(sums[CALLS]),
             cold=float(sums[COLD]),
             retried=float(sums[RETRIED]),
-            functions=0.0 if function is None else calls * function.per_request,
+            functions=charge * Decimal(repr(calls)),
+            overflows=function is not None,
+            calls=calls,
+            gb_seconds=0.0 if function is None else calls * function.gb_seconds,
         )
+
+    def function(self) -> FunctionProfile | None:
+        """The endpoint's, where the policy overflows."""
+        return self._function
 
     def by_interval(self) -> NDArray[np.float64]:
         """(intervals, 7) what became of the requests, by the interval in which that was; `modelled_queue`

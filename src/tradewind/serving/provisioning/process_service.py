@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from tradewind import clock
@@ -28,8 +29,9 @@ from tradewind.errors import Misuse, TradewindError, Unreachable
 from tradewind.market.leases import Lease, LeaseId, Revocation
 from tradewind.runtimes.interface import Runtime, Task, TaskState
 from tradewind.serving.calls import RefusalKind
-from tradewind.serving.provisioning.interface import Replica, Traffic
+from tradewind.serving.provisioning.interface import FunctionProfile, Replica, Traffic
 from tradewind.serving.provisioning.service import Account, Ready, ServiceChange, Stranded
+from tradewind.serving.server.function_relief import FunctionRelief
 from tradewind.serving.server.metrics.meters import SECONDS, Meters
 from tradewind.serving.server.rented import RentedCrew, RentedCrews
 from tradewind.serving.server.replicas.secured import new_identity
@@ -87,6 +89,7 @@ class ProcessService:
         interval: seconds of the market between two entries of the traffic.
         past: requests a second before the start, one an interval, the oldest first, for forecasters.
         open_within: seconds of the wall that a replica has to answer and to load its model.
+        functions: where requests go that would be late, whose charges are in the account; None without.
         said: told in words of what an operator should know.
     """
 
@@ -102,6 +105,7 @@ class ProcessService:
         interval: float = 60.0,
         past: Sequence[float] = (),
         open_within: float = 60.0,
+        functions: FunctionRelief | None = None,
         said: Callable[[str], None] = lambda text: None,
     ) -> None:
         if not (math.isfinite(interval) and interval >= PEAK):
@@ -115,16 +119,17 @@ class ProcessService:
         self._work: set[asyncio.Task[None]] = set()
         self._here: asyncio.AbstractEventLoop | None = None
         self._meter = _TrafficMeter(meters, interval, past, crews)
-        self._meters = meters
+        self._meters, self._functions = meters, functions
         self._closed = False
 
     async def open(self, overflow: bool) -> None:
-        """Begin to hear of crews and of tasks, and to measure. Misuse with `overflow`, for there are no
-        functions behind it, and in a simulation, which has no processes."""
-        if overflow:
+        """Begin to hear of crews and of tasks, and to measure. Misuse with `overflow` where there are no
+        functions, and in a simulation, which has no processes. Where there are functions, the front has
+        them answer what would be late whatever `overflow` says."""
+        if overflow and self._functions is None:
             raise Misuse(
-                "its requests cannot overflow to functions", source="policy", field="overflow",
-                fix="Give the policy overflow=False.",
+                "its requests have no functions to overflow to", source="policy", field="overflow",
+                fix="Serve with functions (overflow=\"functions\"), or give the policy overflow=False.",
             )  # fmt: skip
         if math.isinf(clock.speed()):
             raise Misuse("processes take real time, a simulation has none", fix="Use ModelledService.")
@@ -195,10 +200,25 @@ class ProcessService:
             answers += meter.answers
             late += meter.late
             refused += sum(meter.refusals[kind] for kind in _OURS)
-        return Account(
+        account = Account(
             float(answers - late), float(late), float(refused), retried=float(self._crews.retried),
             begun=float(begun), stays=tuple(stays), buckets=SECONDS,
         )  # fmt: skip
+        if self._functions is None:
+            return account
+        bill = self._functions.bill()
+        return replace(
+            account, overflowed=float(bill.answered), cold=float(bill.cold), functions=bill.dollars,
+            overflows=True, calls=float(bill.calls), gb_seconds=bill.gb_seconds,
+        )  # fmt: skip
+
+    def function(self) -> FunctionProfile | None:
+        """What the model does as a function, by the calls so far; None while no function answers. Of several
+        models each figure is that of the worst."""
+        terms = None if self._functions is None else self._functions.terms()
+        if terms is None:
+            return None
+        return FunctionProfile(terms.per_request, terms.warm, terms.cold, terms.concurrency)
 
     async def next_changes(self) -> tuple[ServiceChange, ...]:
         """Wait until a replica answers, or is given up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Protocol
 
 import numpy as np
@@ -9,7 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from tradewind.market.leases import Lease, LeaseId, Revocation
-from tradewind.serving.provisioning.interface import Replica, Traffic
+from tradewind.serving.provisioning.interface import FunctionProfile, Replica, Traffic
 
 
 class Ready(Struct, frozen=True):
@@ -43,7 +44,7 @@ class Account(Struct, frozen=True):
     """Of those, the ones that found no warm environment."""
     retried: float = 0.0
     """Lost with a replica and given to another."""
-    functions: float = 0.0
+    functions: Decimal = Decimal(0)
     """US dollars owed for functions."""
     begun: float = 0.0
     """All that came in, those included that still wait; 0 where nobody counts them."""
@@ -51,6 +52,12 @@ class Account(Struct, frozen=True):
     """Of those answered, how many in each bucket of seconds; see `buckets`."""
     buckets: tuple[float, ...] = ()
     """Upper bounds of `stays` in seconds; the last bucket is for what exceeds all."""
+    overflows: bool = False
+    """Whether there are functions that requests may go to."""
+    calls: float = 0.0
+    """Of functions, those that keep environments warm among them."""
+    gb_seconds: float = 0.0
+    """What those calls are billed."""
 
     @property
     def requests(self) -> float:
@@ -107,6 +114,10 @@ class Service(Protocol):
 
     def account(self) -> Account:
         """What became of the requests."""
+        ...
+
+    def function(self) -> FunctionProfile | None:
+        """What the model does as a function, as known now; None where no request may go to one."""
         ...
 
     async def next_changes(self) -> tuple[ServiceChange, ...]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import threading
 from collections.abc import Callable
+from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from site import getsitepackages
@@ -25,6 +27,7 @@ from tradewind.runtimes.functions.limits import Limits
 from tradewind.runtimes.functions.local_host import LocalHost
 from tradewind.serving.models.answers import made_up
 from tradewind.serving.models.opening import Opening
+from tradewind.serving.overflow import FunctionTerms
 from tradewind.serving.server.batcher import Batcher
 from tradewind.serving.server.metrics.families import Family, counted, measured
 from tradewind.serving.server.metrics.meters import ModelMeter
@@ -69,7 +72,7 @@ class Bill(Struct, frozen=True):
     untold: int = 0
     """Calls whose report did not come, and that are not in the dollars."""
     gb_seconds: float = 0.0
-    dollars: float = 0.0
+    dollars: Decimal = Decimal(0)
 
     def plus(self, other: Bill) -> Bill:
         """Both together."""
@@ -101,11 +104,18 @@ class FunctionRelief:
         self._mine: Functions | None = None
         self._up: dict[tuple[str, str], list[Overflow]] = {}
         self._past: dict[tuple[str, str], Bill] = {}
+        self._listed = threading.Lock()
+        """Held where those two change or are gone through: who rents asks from another thread."""
 
     @property
     def host(self) -> LocalHost | None:
         """The host on this machine; None where functions are elsewhere."""
         return self._host
+
+    @property
+    def prices(self) -> Prices:
+        """What calls are charged by."""
+        return self._prices
 
     def relief(
         self,
@@ -138,7 +148,8 @@ class FunctionRelief:
                 layers=size.layers, description=self._description,
             )  # fmt: skip
 
-        self._up.setdefault((name, version), []).append(made)
+        with self._listed:
+            self._up.setdefault((name, version), []).append(made)
         made.keep(prepare)
         return made
 
@@ -162,23 +173,40 @@ class FunctionRelief:
 
     def _over(self, key: tuple[str, str], made: Overflow) -> None:
         """A model version is no longer in service: its bill is kept."""
-        self._up[key].remove(made)
-        self._past[key] = self._past.get(key, Bill()).plus(_bill(made))
+        with self._listed:
+            self._up[key].remove(made)
+            self._past[key] = self._past.get(key, Bill()).plus(_bill(made))
 
     def bills(self) -> dict[tuple[str, str], Bill]:
-        """What functions did so far, by model and version."""
-        found = dict(self._past)
-        for key, several in self._up.items():
-            for each in several:
-                found[key] = found.get(key, Bill()).plus(_bill(each))
+        """What functions did so far, by model and version; from any thread."""
+        with self._listed:
+            found = dict(self._past)
+            for key, several in self._up.items():
+                for each in several:
+                    found[key] = found.get(key, Bill()).plus(_bill(each))
         return found
 
     def bill(self) -> Bill:
-        """What all of them did so far."""
+        """What all of them did so far; from any thread."""
         whole = Bill()
         for each in self.bills().values():
             whole = whole.plus(each)
         return whole
+
+    def terms(self) -> FunctionTerms | None:
+        """What any model in service does as a function at the worst, by the calls so far, from any thread;
+        None while one of them has no function that answers, or none is in service."""
+        with self._listed:
+            known = [each.profile for several in self._up.values() for each in several[-1:]]
+        found = [each for each in known if each is not None]
+        if not found or len(found) < len(known):
+            return None
+        return FunctionTerms(
+            per_request=max(each.per_request for each in found),
+            warm=max(each.warm for each in found),
+            cold=max(each.cold for each in found),
+            concurrency=min(each.concurrency for each in found),
+        )
 
     def families(self) -> list[Family]:
         """The metrics of functions."""
@@ -226,7 +254,7 @@ class FunctionRelief:
                 "tradewind_function_dollars",
                 "US dollars of the calls by their reports, at Lambda's list price; on a local host nobody "
                 "asks for them.",
-                [(labels, bill.dollars) for labels, bill in bills],
+                [(labels, float(bill.dollars)) for labels, bill in bills],
             ),
             measured(
                 "tradewind_function_environments",
@@ -253,7 +281,7 @@ def _bill(made: Overflow) -> Bill:
     spending = made.deployed.spending
     return Bill(
         made.sent, made.returned, spending.calls, spending.cold, spending.throttled, spending.untold,
-        spending.gb_seconds, float(spending.dollars),
+        spending.gb_seconds, spending.dollars,
     )  # fmt: skip
 
 

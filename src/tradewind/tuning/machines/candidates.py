@@ -38,18 +38,36 @@ class Candidates:
         view: the moment.
         revoked: the chance of a revocation within an hour, of pools that no outlook speaks of.
         value_of_time: US dollars that an hour of a trial is worth.
+        terms: those under which anything is rented; None for all.
 
     Between and beyond the horizons of an outlook the hazard is taken to be even. O(offers * deltas) a trial.
     """
 
-    def __init__(self, view: TuningView, revoked: float, value_of_time: float = 0.0) -> None:
+    def __init__(
+        self, view: TuningView, revoked: float, value_of_time: float = 0.0, terms: Terms | None = None
+    ) -> None:
         self._view, self._base, self._worth = view, revoked, value_of_time
         types = {name: at for at, name in enumerate(view.types)}
-        self.offers = [
+        fitting = [
             each
             for each in view.market.offers
-            if each.available != 0 and each.type.name in types and view.demand.accepts(each.type, each.zone)
+            if each.type.name in types and view.demand.accepts(each.type, each.zone)
         ]
+        # A type on which trials are believed to fail is taken only where the market sells no other one.
+        sound = [
+            each
+            for each in fitting
+            if each.type.name not in view.doubted and (terms is None or each.terms is terms)
+        ]
+        self.left_out = frozenset(view.doubted) if sound else frozenset()
+        """Types that are not taken."""
+        self.offers = [each for each in sound or fitting if each.available != 0]
+        self.doubts = [
+            f"a trial on {name} is believed to end whole with probability {view.doubted[name]:.2f} only"
+            f"{', so it is left out' if sound else ', but nothing else fits'}"
+            for name in sorted({each.type.name for each in fitting} & view.doubted.keys())
+        ]
+        """What is to be said of types that the trials may be too large for."""
         self._place = {(each.pool, each.terms): at for at, each in enumerate(self.offers)}
         self._room = [math.inf if each.available is None else each.available for each in self.offers]
         self._prices = {
@@ -100,6 +118,10 @@ class Candidates:
         offer = self.offers[at]
         limit = None if delta is None else offer.price.per_hour + delta
         return Machine(offer, limit, float(costs[row]))
+
+    def usable(self, leases: Sequence[Lease]) -> list[Lease]:
+        """Those of the leases that a trial may be put on: not of a type that is left out."""
+        return [each for each in leases if each.instance.type.name not in self.left_out]
 
     def take(self, offer: Offer) -> None:
         """Leave one instance less of an offer to the trials that come after."""
@@ -202,6 +224,12 @@ def done_with(view: TuningView) -> list[Lease]:
 def awaited(view: TuningView) -> tuple[CapacityAbove, ...]:
     """What to be told of where trials wait: room in a pool that is not on offer any more."""
     return tuple(CapacityAbove(pool, 0) for pool in view.gone)
+
+
+def by_earlier_runs(view: TuningView, instance_type: str) -> str:
+    """A word where a type was not timed in this study, and its speed is what earlier runs had; else none."""
+    told = instance_type in view.foretold and instance_type not in view.measured
+    return ", as earlier runs took" if told else ""
 
 
 def sentence(said: Sequence[str]) -> str:

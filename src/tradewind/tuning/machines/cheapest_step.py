@@ -13,7 +13,15 @@ from tradewind.errors import Misuse
 from tradewind.market.decisions import Action, Decision, PriceBelow, Release, Take, Use, Watch
 from tradewind.market.leases import Lease
 from tradewind.market.offers import Offer
-from tradewind.tuning.machines.candidates import Candidates, Machine, awaited, done_with, paid_for, sentence
+from tradewind.tuning.machines.candidates import (
+    Candidates,
+    Machine,
+    awaited,
+    by_earlier_runs,
+    done_with,
+    paid_for,
+    sentence,
+)
 from tradewind.tuning.machines.interface import Placed, Queued, TuningView, purpose_of
 from tradewind.tuning.machines.step_cost import HOUR, move_pays
 
@@ -80,19 +88,20 @@ class CheapestStep:
         idle, waiting = list(view.idle), 0
         rented: list[Offer] = []
         measuring = self.waits is not None and self._measuring(view)
+        all_known = {each.type.name for each in candidates.offers} <= view.known
         for trial in view.queued:
-            first = not (trial.begun or view.measured) and trial.trial < self.explore
+            first = not (trial.begun or view.measured or all_known) and trial.trial < self.explore
             if first and (there := _of_another_type(candidates, trial)) is not None:
                 candidates.take(there.offer)
                 actions.append(Take(there.bid(trial.trial)))
-                said.append(f"trial {trial.trial} measures {_said(there)}")
+                said.append(f"trial {trial.trial} measures {_said(there, view)}")
                 measuring = self.waits is not None
                 continue
             if measuring and not trial.begun:
                 said.append(f"trial {trial.trial} waits for what others measure")
                 continue
             found = candidates.best(trial.trial, trial.left, trial.begun)
-            lease = _cheapest(candidates, view, idle, trial.trial, trial.left)
+            lease = _cheapest(candidates, view, candidates.usable(idle), trial.trial, trial.left)
             waits = found is not None and self._too_dear(candidates, view, found, trial.trial, rented)
             if lease is not None and (found is None or waits or lease[0] <= found.per_step):
                 idle.remove(lease[1])
@@ -104,7 +113,7 @@ class CheapestStep:
                 candidates.take(found.offer)
                 rented.append(found.offer)
                 actions.append(Take(found.bid(trial.trial)))
-                said.append(f"trial {trial.trial} goes on {_said(found)}")
+                said.append(f"trial {trial.trial} goes on {_said(found, view)}")
             else:
                 waiting += 1
         leases = {lease.id: lease for lease in view.market.leases if lease.id not in view.leaving}
@@ -114,7 +123,7 @@ class CheapestStep:
             if (better := self._better(candidates, view, placed, lease_of)) is not None:
                 candidates.take(better.offer)
                 actions.append(Release(placed.lease))
-                said.append(f"trial {placed.trial} moves: {_said(better)} is cheaper")
+                said.append(f"trial {placed.trial} moves: {_said(better, view)} is cheaper")
         until = math.inf
         for each in idle:
             kept = _kept_until(view, each)
@@ -126,6 +135,8 @@ class CheapestStep:
         actions += [Release(each.id) for each in done_with(view)]
         if waiting:
             said.append(f"{waiting} wait, for nothing that fits is on offer")
+        if said:
+            said += candidates.doubts
         reason = sentence(said) if said else "Every trial is where its steps cost least."
         wake_at = min(until, view.market.now + _REST)
         watch: tuple[Watch, ...] = (*_cheaper(candidates), *(awaited(view) if waiting else ()))
@@ -135,7 +146,7 @@ class CheapestStep:
         """Whether one of the first trials is on a type of which nothing is known yet."""
         types = {lease.id: lease.instance.type.name for lease in view.market.leases}
         return any(
-            placed.trial < self.explore and placed.lease in types and types[placed.lease] not in view.measured
+            placed.trial < self.explore and placed.lease in types and types[placed.lease] not in view.known
             for placed in view.placed
         )
 
@@ -166,7 +177,7 @@ class CheapestStep:
     ) -> Machine | None:
         """Where a trial should move to; None where it stays."""
         # while others measure for it, what a type takes by its vCPUs is no reason to move
-        known = [offer.type.name in view.measured for offer in candidates.offers] if self.explore else None
+        known = [offer.type.name in view.known for offer in candidates.offers] if self.explore else None
         found = candidates.best(placed.trial, placed.left, True, known)
         if found is None:
             return None
@@ -220,9 +231,9 @@ def _cheaper(candidates: Candidates) -> tuple[PriceBelow, ...]:
     return tuple(PriceBelow(each.pool, _FALL * each.price.per_hour) for each in spot[:_MOST_WATCHED])
 
 
-def _said(machine: Machine) -> str:
+def _said(machine: Machine, view: TuningView) -> str:
     terms = "spot" if machine.offer.terms.revocable else "on demand"
     return (
         f"{machine.offer.pool} {terms} at ${machine.offer.price.per_hour:.4g} an hour, "
-        f"${machine.per_step:.3g} a step"
+        f"${machine.per_step:.3g} a step{by_earlier_runs(view, machine.offer.type.name)}"
     )

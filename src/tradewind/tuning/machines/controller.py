@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from tradewind import clock
+from tradewind.control.advising import Advised
 from tradewind.control.hearing import cancelled, end_leases, news_unless
 from tradewind.control.loop import Outcome, Record, drive
 from tradewind.control.policy import AnyPolicy
@@ -32,12 +33,13 @@ from tradewind.market.offers import Offer
 from tradewind.market.views import View
 from tradewind.providers.interface import Provider
 from tradewind.tuning.machines.claims import Claims
+from tradewind.tuning.machines.earlier_runs import EarlierRuns
 from tradewind.tuning.machines.interface import Placed, Queued, TuningView
 from tradewind.tuning.machines.quotes import Quotes
 from tradewind.tuning.machines.speeds import Speeds
 from tradewind.tuning.machines.work import Change, Stranded, Timed, TrialWork
 from tradewind.tuning.study import Study
-from tradewind.tuning.trial import COMPLETED
+from tradewind.tuning.trial import COMPLETED, FAILED
 
 PATIENCE = 10
 """Leases that fail one after another, without any step between, until the study is given up."""
@@ -96,17 +98,19 @@ async def run(
     stop: asyncio.Event | None = None,
     observer: Callable[[Sample], None] | None = None,
     forecaster: Forecaster | None = None,
+    advised: Advised | None = None,
 ) -> Result:
     """Run the study's trials on leases that `policy` chooses; returns with every lease released.
 
     `steps` is the length of a whole trial. When `stop` is set, when the deadline has come and when the budget
-    is spent, what runs is checkpointed and waits in the store: the study can go on later.
+    is spent, what runs is checkpointed and waits in the store: the study can go on later. `advised` is asked
+    of types on which nothing was timed yet, and told what came.
 
     Misuse, before any lease is taken, where nothing on offer could run a trial; later Permanent where leases
     fail again and again, NoCapacity where there was no machine for a week, and whatever the policy raises,
     with every lease released.
     """
-    world = _World(study, goal, provider, work, journal, steps, stop, observer, forecaster)
+    world = _World(study, goal, provider, work, journal, steps, stop, observer, forecaster, advised)
     await provider.open()
     try:
         await work.open()
@@ -149,7 +153,7 @@ class _World:
     def __init__(
         self, study: Study, goal: Goal, provider: Provider, work: TrialWork, journal: Record, steps: int,
         stop: asyncio.Event | None, observer: Callable[[Sample], None] | None,
-        forecaster: Forecaster | None,
+        forecaster: Forecaster | None, advised: Advised | None,
     ) -> None:  # fmt: skip
         self._study, self._goal, self._provider = study, goal, provider
         self._work, self._journal, self._steps = work, journal, steps
@@ -161,7 +165,7 @@ class _World:
         self._released: set[LeaseId] = set()
         self._going: dict[Pool, float] = {}
         """Until when a pool is not on offer to us: it gives notice as soon as a lease begins."""
-        self._speeds = Speeds()
+        self._speeds, self._earlier = Speeds(), EarlierRuns(advised)
         self._quotes = Quotes(goal.demand)
         self._boot = 0.0
         self._foresight = Foresight(forecaster)
@@ -224,7 +228,10 @@ class _World:
         for lease in leases:
             fitting.setdefault(lease.instance.type.name, lease.instance.type.resources.vcpus)
         types = tuple(sorted(fitting))
-        speeds = self._speeds.of([fitting[name] for name in types], types, sorted(self._claims.held))
+        foretold = self._earlier.foretold(types)
+        speeds = self._speeds.of(
+            [fitting[name] for name in types], types, sorted(self._claims.held), foretold
+        )
         return TuningView(
             View(now, offers, leases, notices, tariffs=await self._provider.tariffs()),
             tuple(queued),
@@ -242,6 +249,8 @@ class _World:
             {lease.id: self._quotes.price(lease) for lease in leases},
             self._quotes.gone,
             self._speeds.types,
+            tuple(foretold),
+            self._earlier.doubted(types),
         )
 
     def _stands(self, offer: Offer, now: float) -> bool:
@@ -394,16 +403,23 @@ class _World:
             if ours.since <= ours.lease.started:
                 restored = self._work.restore if ours.asked.step else 0.0
                 self._boot = max(0.0, clock.now() - ours.since - restored - change.seconds)
-            return self._speeds.measured(ours.lease.instance.type.name, change.trial, change.seconds)
+            name = ours.lease.instance.type.name
+            if name not in self._speeds.types:
+                self._earlier.timed(name, change.seconds)
+            return self._speeds.measured(name, change.trial, change.seconds)
         if isinstance(change, Stranded):
             self._claims.give_back(change.trial, change.reason, REVOCATION)
             self._count_failure(change.reason)
             self._released.add(change.lease)
             await self._provider.release(change.lease)
         elif change.crashed:
+            self._earlier.ended(ours.lease.instance.type.name, change.crashed)
             self._claims.give_back(change.trial, change.crashed, FAILURE)
             self._count_failure(change.crashed)
         else:
+            if (stored := self._claims.stored(change.trial)).state in (COMPLETED, FAILED):
+                failed = "" if stored.state == COMPLETED else stored.reason or stored.state
+                self._earlier.ended(ours.lease.instance.type.name, failed)
             self._claims.give_back(change.trial, "its machine is going", REVOCATION)
             self._failed_in_a_row = 0
         return True

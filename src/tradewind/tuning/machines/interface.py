@@ -75,6 +75,16 @@ class TuningView(Struct, frozen=True):
     """Spot pools that a trial could use, that were on offer and are not now."""
     measured: tuple[str, ...] = ()
     """Instance types on which a step of some trial was timed."""
+    foretold: tuple[str, ...] = ()
+    """Instance types of which earlier runs say what a step takes: `seconds` goes by it until one is timed."""
+    doubted: dict[str, float] = {}
+    """Instance types on which a trial is believed rather to fail, as for want of memory, by the trials that
+    did: with the chance that it ends whole."""
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Instance types of which it is not only by their vCPUs that `seconds` speaks."""
+        return frozenset(self.measured) | frozenset(self.foretold)
 
     @property
     def leaving(self) -> frozenset[LeaseId]:

@@ -33,7 +33,7 @@ class OneType:
     That is the type with the least price an hour, or with the most vCPUs (the cheaper one of equals), among
     what fits at the first decision that finds an offer. Each trial then goes to the zone where it is cheapest
     at the moment, at the seller's own cap, and stays until it is revoked; where the type is not to be had,
-    trials wait. O(offers) a trial.
+    trials wait. Only where trials are believed to fail on it is another one chosen. O(offers) a trial.
 
     Args:
         kind: `cheapest` or `fastest`.
@@ -55,9 +55,9 @@ class OneType:
 
     def decide(self, view: TuningView, memory: Settled) -> tuple[Decision, Settled]:
         """Put every waiting trial on a machine of the one type, and let go of what is idle."""
-        candidates = Candidates(view, 0.0)
+        candidates = Candidates(view, 0.0, terms=Terms(self.terms))
         sold = [each for each in candidates.offers if each.terms == self.terms]
-        if not memory.type and sold:
+        if sold and (not memory.type or memory.type in candidates.left_out):
             memory = Settled(min(sold, key=self._rank).type.name)
         actions: list[Action] = []
         said: list[str] = []
@@ -83,6 +83,8 @@ class OneType:
         actions += [Release(each.id) for each in done_with(view)]
         if waiting:
             said.append(f"{waiting} wait for {memory.type or 'any machine'} {self.terms}")
+        if said:
+            said += candidates.doubts
         reason = sentence(said) if said else "Every trial has its machine."
         watch = awaited(view) if waiting else ()
         return Decision(tuple(actions), reason, view.market.now + _REST, watch), memory

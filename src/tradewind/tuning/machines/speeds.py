@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from tradewind.estimates.step_seconds import Measured, step_seconds
 
@@ -32,11 +33,20 @@ class Speeds:
         return tuple(sorted({name for name, _ in self._last}))
 
     def of(
-        self, vcpus: Sequence[float], types: Sequence[str], trials: Sequence[int]
+        self,
+        vcpus: Sequence[float],
+        types: Sequence[str],
+        trials: Sequence[int],
+        earlier: Mapping[str, float] | None = None,
     ) -> dict[int, tuple[float, ...]]:
-        """Seconds a step by trial, one a type; `vcpus` are the types'."""
+        """Seconds a step by trial, one a type; `vcpus` are the types'.
+
+        `earlier` says what a step took on some of the types in earlier runs: they are reckoned by that, until
+        they are measured, and the others by their vCPUs in relation to them.
+        """
         if not types:
             return dict.fromkeys(trials, ())
+        vcpus = _sizes(vcpus, types, earlier or {})
         key = (tuple(vcpus), tuple(types))
         if self._completed is None or self._completed[0] != key:
             at = {name: index for index, name in enumerate(types)}
@@ -53,3 +63,16 @@ class Speeds:
             self._completed = key, dict(zip(known, columns, strict=False)), columns[-1]
         _, seen, unseen = self._completed
         return {trial: seen.get(trial, unseen) for trial in trials}
+
+
+def _sizes(vcpus: Sequence[float], types: Sequence[str], earlier: Mapping[str, float]) -> Sequence[float]:
+    """What stands for the sizes of machines: of those known from earlier runs, steps a second.
+
+    Of the others their vCPUs times the steps a second that one vCPU of the known ones does in the geometric
+    mean.
+    """
+    known = {at: 1 / earlier[name] for at, name in enumerate(types) if name in earlier}
+    if not known:
+        return vcpus
+    each = math.exp(sum(math.log(rate / vcpus[at]) for at, rate in known.items()) / len(known))
+    return [known.get(at, size * each) for at, size in enumerate(vcpus)]

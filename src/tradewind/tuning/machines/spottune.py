@@ -13,7 +13,7 @@ import random
 from tradewind.errors import Misuse
 from tradewind.market.decisions import Action, Decision, Release, Take
 from tradewind.market.offers import Terms
-from tradewind.tuning.machines.candidates import Candidates, Machine, awaited, sentence
+from tradewind.tuning.machines.candidates import Candidates, Machine, awaited, by_earlier_runs, sentence
 from tradewind.tuning.machines.interface import TuningView
 from tradewind.tuning.machines.step_cost import HOUR, Stakes, step_cost
 
@@ -55,7 +55,7 @@ class SpotTune:
         now = view.market.now
         actions: list[Action] = []
         said: list[str] = []
-        candidates, waiting = Candidates(view, self.revoked), 0
+        candidates, waiting = Candidates(view, self.revoked, terms=Terms.SPOT), 0
         for trial in view.queued:
             found = self._best(candidates, view, trial.trial)
             if found is None:
@@ -66,6 +66,7 @@ class SpotTune:
             said.append(
                 f"trial {trial.trial} goes on {found.offer.pool} at ${found.offer.price.per_hour:.4g} an "
                 f"hour, bid ${found.limit:.4g}, ${found.per_step:.3g} a step"
+                f"{by_earlier_runs(view, found.offer.type.name)}"
             )
         wake_at = now + HOUR
         leases = {lease.id: lease for lease in view.market.leases if lease.id not in view.leaving}
@@ -84,6 +85,8 @@ class SpotTune:
             said.append(f"{each.id} is idle")
         if waiting:
             said.append(f"{waiting} wait, for no spot machine that fits is on offer")
+        if said:
+            said += candidates.doubts
         reason = sentence(said) if said else "Every trial is within its first hour."
         return Decision(tuple(actions), reason, wake_at, awaited(view) if waiting else ()), None
 

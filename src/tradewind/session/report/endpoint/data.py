@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 from msgspec import Struct
 
 from tradewind.serving.objective import Objective
+from tradewind.serving.provisioning.course import FunctionTariff
 from tradewind.session.report.data import ReportData
 
 
@@ -51,6 +53,19 @@ class Peak(Struct, frozen=True):
     """US dollars."""
 
 
+class Functions(Struct, frozen=True):
+    """What functions did beside the machines, by their charges."""
+
+    requests: float = 0.0
+    """Answered there."""
+    calls: float = 0.0
+    """Those that keep environments warm among them."""
+    gb_seconds: float = 0.0
+    dollars: Decimal = Decimal(0)
+    tariff: FunctionTariff | None = None
+    """None where nobody said."""
+
+
 class EndpointData(Struct, frozen=True, kw_only=True):
     """An endpoint, told."""
 
@@ -76,6 +91,10 @@ class EndpointData(Struct, frozen=True, kw_only=True):
     fleets: tuple[Fleet, ...] = ()
     spent: tuple[tuple[float, float], ...] = ()
     """(moment, US dollars so far)."""
+    functions: Functions | None = None
+    """None where nothing was charged for functions."""
+    spent_on_functions: tuple[tuple[float, float], ...] = ()
+    """(moment, US dollars so far) of what is spent."""
     peak: Peak | None = None
     """None where no machine on demand was seen, or nobody asked."""
     lines: int = 0

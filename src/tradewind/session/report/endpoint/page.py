@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from decimal import Decimal
 from pathlib import Path
 
 from tradewind.session import durations
@@ -27,7 +28,14 @@ from tradewind.session.report.page import (
 def endpoint_page(data: EndpointData) -> str:
     """The whole page as text."""
     run = data.run
-    parts = [_subtitle(data), cards_of(_cards(data)), _facts(data), _course(data), timeline_section(run)]
+    parts = [
+        _subtitle(data),
+        cards_of(_cards(data)),
+        _facts(data),
+        _bill(data),
+        _course(data),
+        timeline_section(run),
+    ]
     parts += [leases_section(run), decisions_section(run), notes_section(run)]
     parts.append(honesty(run.real, run.simulated, run.sources))
     return document(run.title, parts, f"Made by Tradewind {run.version} from the endpoint's journal alone.")
@@ -52,6 +60,8 @@ def _cards(data: EndpointData) -> list[tuple[str, str, str]]:
     cards.append(("requests", f"{data.requests:,.0f}", ""))
     cards.append(("most machines answering", f"{data.most_up}", ""))
     cards.append(("paid", dollars(run.cost), ""))
+    if data.functions is not None:
+        cards.append(("of it for functions", _fine(data.functions.dollars), ""))
     if data.peak is not None:
         cards.append(("on demand for the peak (computed)", dollars(data.peak.cost), ""))
         saved = 1 - run.cost / data.peak.cost if data.peak.cost > 0 else 0.0
@@ -72,8 +82,8 @@ def _facts(data: EndpointData) -> str:
         ("latency in the server", f"p50 {shown(data.median)}, p{100 * data.objective.share:g} "
                                   f"{shown(data.tail)}, within the buckets of its histogram"),
     ]  # fmt: skip
-    if data.overflowed:
-        rows.append(("functions", f"{data.overflowed:,.0f} of the requests went to functions"))
+    if data.overflowed or data.functions is not None:
+        rows.append(("functions", _functions(data)))
     if data.peak is not None:
         peak = data.peak
         rows.append((
@@ -87,6 +97,44 @@ def _facts(data: EndpointData) -> str:
     rows += run.facts
     rows.append(("lines on record", f"{data.lines:,}"))
     return table((), [[html.escape(name), html.escape(value)] for name, value in rows])
+
+
+def _functions(data: EndpointData) -> str:
+    """What went to functions, in words."""
+    told = f"{data.overflowed:,.0f} of the requests went to functions"
+    found = data.functions
+    if found is None:
+        return told
+    told += f", in {found.calls:,.0f} calls, those that keep environments warm among them"
+    if found.tariff is not None:
+        told += (
+            f"; charged ${found.tariff.per_gb_second:.10f} a GB-second, by {1000 * found.tariff.unit:g} ms, "
+            f"and ${found.tariff.per_call:.7f} a call"
+        )
+    return told
+
+
+def _bill(data: EndpointData) -> str:
+    """Machines and functions side by side, and their sum; empty where there are no functions."""
+    found = data.functions
+    if found is None:
+        return ""
+    answered, total = data.in_time + data.late, Decimal(repr(data.run.cost))
+    held = len(data.run.leases)
+    rows = [
+        ["machines", f"{max(answered - found.requests, 0.0):,.0f}", f"{held:,} lease{'s' * (held != 1)}",
+         _fine(total - found.dollars)],
+        ["functions", f"{found.requests:,.0f}", f"{found.gb_seconds:,.3f} GB-seconds in {found.calls:,.0f} "
+         f"call{'s' * (found.calls != 1)}", _fine(found.dollars)],
+        ["together", f"{answered:,.0f}", "", _fine(total)],
+    ]  # fmt: skip
+    return "<h2>Who answered, and for how much</h2>" + table(("", "answered", "used", "US dollars"), rows)
+
+
+def _fine(amount: Decimal) -> str:
+    """Dollars to the hundredth of a cent, or finer where that is nothing: calls are cheap."""
+    digits = 4 if not amount or abs(amount) >= Decimal("0.01") else 7
+    return f"${amount:,.{digits}f}" if amount >= 0 else f"-${-amount:,.{digits}f}"
 
 
 def _course(data: EndpointData) -> str:
@@ -111,6 +159,8 @@ def _course(data: EndpointData) -> str:
 
 def _paid(data: EndpointData) -> str:
     told = "Leases as they are billed; what the provider pays back brings the line down."
+    if data.functions is not None:
+        told += " The lower line is what of it goes to functions."
     if data.peak is not None:
         told += " The dashed line was not run: so many machines on demand as the busiest stretch needs."
     return told

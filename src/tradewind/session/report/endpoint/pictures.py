@@ -114,6 +114,10 @@ def money(data: EndpointData) -> str:
         keys.append(("dash", RED, f"{kind} on demand for the peak all along (computed, not run)"))
     line = [(x.at(_place(data, at)), y.at(amount)) for at, amount in data.spent]
     sheet.line(thinned([a for a, _ in line], [b for _, b in line]), BLUE, 1.8, told="paid")
+    if data.functions is not None:
+        line = [(x.at(_place(data, at)), y.at(amount)) for at, amount in data.spent_on_functions]
+        sheet.line(thinned([a for a, _ in line], [b for _, b in line]), VIOLET, 1.8, told="for functions")
+        keys.append(("line", VIOLET, "of it for functions"))
     _lost(sheet, data, x, 30, 240)
     sheet.keys(18, [*keys, _TAKEN])
     return str(sheet)

@@ -12,13 +12,22 @@ from tradewind.control.journal import Journal
 from tradewind.control.journal_reading import Reading
 from tradewind.control.records import home_of
 from tradewind.errors import Corrupt, Misuse
+from tradewind.market.charges import add_up
 from tradewind.market.offers import Terms
 from tradewind.serving.objective import Objective
 from tradewind.serving.provisioning.controller import Result
-from tradewind.serving.provisioning.course import BUCKETS, STANDING, Standing, quantile
-from tradewind.serving.provisioning.interface import ServingView
+from tradewind.serving.provisioning.course import (
+    BUCKETS,
+    FUNCTION_TARIFF,
+    FUNCTIONS,
+    STANDING,
+    FunctionTariff,
+    Standing,
+    quantile,
+)
+from tradewind.serving.provisioning.interface import FunctionUse, ServingView
 from tradewind.session.report.data import ReportData
-from tradewind.session.report.endpoint.data import EndpointData, Fleet, Peak, Slice
+from tradewind.session.report.endpoint.data import EndpointData, Fleet, Functions, Peak, Slice
 from tradewind.session.report.reading import Told, journal_in, report_data
 
 TOLD = "told"
@@ -96,8 +105,25 @@ def _told(reading: Reading, run: ReportData) -> EndpointData:
         kinds=kinds,
         fleets=tuple(_fleet(at, line, kinds, rates) for at, line in lines),
         spent=tuple((at, line.spent) for at, line in lines),
+        functions=_functions(reading),
+        spent_on_functions=tuple((at, float(line.functions)) for at, line in lines),
         peak=_peak(lines, view, speed, ended - started),
         lines=len(lines),
+    )
+
+
+def _functions(reading: Reading) -> Functions | None:
+    """All charges added up."""
+    uses = [use for _, use in reading.measurements(FUNCTIONS, FunctionUse)]
+    tariffs = reading.measurements(FUNCTION_TARIFF, FunctionTariff)
+    if not uses and not tariffs:
+        return None
+    return Functions(
+        math.fsum(each.requests for each in uses),
+        math.fsum(each.calls for each in uses),
+        math.fsum(each.gb_seconds for each in uses),
+        add_up(each.dollars for each in uses),
+        tariffs[0][1] if tariffs else None,
     )
 
 
