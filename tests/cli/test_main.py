@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from tradewind.cli import main as main_module
 from tradewind.cli.main import VERBS, main
+from tradewind.cli.verbs import Verbs
 from tradewind.errors import Misuse, Permanent
 
 
@@ -48,8 +49,15 @@ def test_help_lists_every_verb_and_is_done(capsys):
 def test_every_verb_has_help_with_an_example_and_the_options_of_all(name):
     command = import_module(f"tradewind.cli.{name}").command
     assert (command.help or "").strip().splitlines()[0].strip() == VERBS[name]
-    under = command.commands.items() if isinstance(command, click.Group) else ()
-    for words, each in ((name, command), *((f"{name} {verb}", each) for verb, each in under)):
+    verbs = [(name, command)]
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        under = command.list_commands(context)
+        verbs += [(f"{name} {verb}", command.get_command(context, verb)) for verb in under]
+    if isinstance(command, Verbs):
+        for words, each in verbs[1:]:
+            assert (each.help or "").strip().splitlines()[0].strip() == command.verbs[words.split()[1]]
+    for words, each in verbs:
         told = CliRunner().invoke(each, ["--help"], prog_name=f"tradewind {words}").output
         assert f"Example: tradewind {words}" in told
         if not isinstance(each, click.Group):

@@ -11,12 +11,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import click
 
-from tradewind.errors import Misuse, TradewindError, suggestion
+from tradewind.cli.verbs import Verbs
+from tradewind.errors import Misuse, TradewindError
 
 VERBS = {
     "demo": "Train through real revocations on this machine, and serve what was learned, in a minute or so.",
@@ -34,6 +34,7 @@ VERBS = {
     "report": "Write the report of a run, an endpoint, a study or a search for machines, one HTML file.",
     "card": "Show the card of a finished run's model: its data, settings, quality and cost.",
     "export": "Write a finished run's model for others, as ONNX or in the open layout.",
+    "audit": "What is in an image, what of it is needed, and what in a model file would bite.",
     "replay": "Decide every view of a journal again and compare.",
     "compare": "What policies would have paid for a job, from random starts in a recorded market.",
     "explain": "Why each lease was taken and dropped, in words.",
@@ -42,29 +43,10 @@ VERBS = {
 """Each verb with its one line of help, the first of its module's own."""
 
 
-class Verbs(click.Group):
-    """The group of verbs; each is the `command` of the module of its name."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every verb, in the order in which a user meets them."""
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The verb of that name; a misspelt one is answered with the likely one."""
-        if cmd_name not in VERBS:
-            raise click.UsageError(f"There is no verb {cmd_name!r}. {suggestion(cmd_name, VERBS)}", ctx)
-        found = import_module(f"tradewind.cli.{cmd_name}").command
-        assert isinstance(found, click.Command)
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of verbs without importing any."""
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
-
-
 @click.group(
     cls=Verbs,
+    verbs=VERBS,
+    package="tradewind.cli",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: tradewind prices --vcpus 8 --region us-east-1",
 )

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tradewind import clock
+
 F = TypeVar("F", bound=Callable[..., Any])
+_EVERY = 5.0
+"""Seconds between two lines of progress where there is no terminal."""
 
 
 def verb(example: str) -> Callable[[F], click.Command]:
@@ -75,3 +81,31 @@ def table(
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         click.echo("  ".join(cells).rstrip())
+
+
+@contextmanager
+def counting(what: str, *, silent: bool = False) -> Iterator[Callable[[int, int | None], None]]:
+    """A function that shows how many of `what` are done, of how many where that is known; on stderr.
+
+    A bar on a terminal, a line every few seconds elsewhere, nothing if `silent`.
+    """
+    if silent:
+        yield lambda done, of: None
+        return
+    if sys.stderr.isatty():
+        done = TextColumn("{task.completed:,.0f}")
+        columns = (TextColumn("{task.description}"), BarColumn(), done, TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda count, of: bar.update(task, completed=count, total=of)
+        return
+    passed = clock.stopwatch()
+    told = 0.0
+
+    def tell(done: int, of: int | None) -> None:
+        nonlocal told
+        if passed() - told >= _EVERY:
+            told = passed()
+            click.echo(f"{done:,}{f' of {of:,}' if of else ''} {what}", err=True)
+
+    yield tell

@@ -1,0 +1,1 @@
+"""The rules of keeping, each of which was learned from a slimmed image that did not work."""

@@ -1,0 +1,1 @@
+"""The verbs of `tradewind audit`, one a module."""

@@ -1,0 +1,248 @@
+"""The steps of an audit: record, slim, verify, heal; each on the trees and profiles of the others."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from tradewind import __version__, clock
+from tradewind.audit.images.digests import tree_digest
+from tradewind.audit.images.opening import open_files
+from tradewind.audit.images.unpacking import unpack
+from tradewind.audit.inventory.sbom_cyclonedx import cyclonedx
+from tradewind.audit.inventory.sbom_spdx import spdx
+from tradewind.audit.slimming.closure import Closure
+from tradewind.audit.slimming.databases import NOTE, kept_files, made_files
+from tradewind.audit.slimming.policy import Policy
+from tradewind.audit.slimming.writing import IMAGE, SIDE_CAR, SLIM, Part, SlimImage, slim_image
+from tradewind.audit.tracing.backends.recording import trace
+from tradewind.audit.tracing.outcome import Recorded
+from tradewind.audit.tracing.workload import Workload
+from tradewind.audit.verification.comparing import unexpected
+from tradewind.audit.verification.coverage import coverage
+from tradewind.audit.verification.proof import Check, Missed, Proof, sealed
+from tradewind.audit.verification.running import check_both, leave_out
+from tradewind.data.durable_files import TEMPORARY
+from tradewind.errors import Misuse, Permanent
+from tradewind.session.audit.exclusive import alone_in, made_alone
+from tradewind.session.audit.profile import Profile, open_profile, profile_of
+from tradewind.session.audit.spec import AuditSpec
+from tradewind.session.audit.subject import Subject
+
+Form = Literal["layout", "folders"]
+_SAID = 400
+"""Characters of a failed workload's error output that are told."""
+
+
+def record(
+    subject: Subject,
+    folder: Path,
+    spec: AuditSpec,
+    *,
+    settling: bool = True,
+    told: Callable[[Workload, Recorded], None] = lambda *_: None,
+) -> Profile:
+    """Run the workloads of `spec` in the image, confined and traced; keep them in the profile at `folder`.
+
+    Its policy, its bounds and its workloads beside become the profile's, unless not `settling`: then only the
+    runs are added. Raises Permanent for a workload that fails or a run that lost events: what was recorded
+    before it stays.
+    """
+    if not spec.run:
+        raise Misuse(
+            "there is nothing to run", source="the spec", field="run", fix="Add a [[run]], or give --run."
+        )
+    with alone_in(folder), _scratch(folder) as scratch:
+        profile = profile_of(folder, subject.image)
+        if settling:
+            profile.change(beside=spec.beside, policy=spec.policy, bounds=spec.bounds)
+        root = profile.root()
+        for workload in spec.run:
+            recorded = trace(
+                root, subject.tree, workload, scratch=scratch, backend=spec.backend, digest=profile.about.tree
+            )
+            _succeeded(workload, recorded)
+            profile.keep(recorded, workload)
+            told(workload, recorded)
+    return profile
+
+
+def settle(folder: Path, spec: AuditSpec, *, policy: bool = True) -> None:
+    """Make the bounds, the workloads beside and, with `policy`, the policy of `spec` the profile's.
+
+    Nothing is run. Misuse if there is no profile in `folder`.
+    """
+    profile = open_profile(folder)
+    with alone_in(folder):
+        chosen = spec.policy if policy else profile.about.policy
+        profile.change(beside=spec.beside, bounds=spec.bounds, policy=chosen)
+
+
+def _succeeded(workload: Workload, recorded: Recorded) -> None:
+    outcome = recorded.outcome
+    said = outcome.stderr[-_SAID:].decode(errors="replace").strip()
+    if outcome.problem:
+        raise Permanent(f"{workload.name}: {outcome.problem}{': ' + said if said else ''}")
+    if outcome.exit_code and not workload.long_running:
+        raise Permanent(f"{workload.name} ended with exit code {outcome.exit_code}: {said}")
+    wrong = unexpected("image", outcome.answers, workload)
+    if wrong:
+        told = f"{wrong[0].where}: {wrong[0].original}, and it is {wrong[0].other}"
+        raise Permanent(f"{workload.name}: {told}{': ' + said if said else ''}")
+    if recorded.run.header.lost:
+        raise Permanent(
+            f"{workload.name}: the tracer lost {recorded.run.header.lost} events, so it is not whole; "
+            "use another backend"
+        )
+
+
+def slim(
+    subject: Subject,
+    target: Path,
+    *,
+    policy: Policy | None = None,
+    form: Form = "layout",
+    told: Callable[[int], None] | None = None,
+) -> tuple[SlimImage, Closure]:
+    """Write what the profile's runs need of the image to `target`, with the rest and the lists beside it.
+
+    Bills of materials, of CycloneDX and SPDX, go into the slim image and name what was removed too.
+    """
+    profile = subject.profile
+    assert profile is not None, "a subject without a profile has no runs"
+    closure = subject.closure(policy)
+    kept = kept_files(closure)
+    name, now = Path(subject.image.source).name, clock.wall()
+    bills = {
+        "bill-of-materials.cdx.json": cyclonedx(subject.inventory, name=name, now=now, kept=kept),
+        "bill-of-materials.spdx.json": spdx(subject.inventory, name=name, now=now, kept=kept),
+    }
+    made = made_files(
+        subject.files, subject.inventory, closure, policy or profile.about.policy,
+        digest=profile.about.tree, extra=bills,
+    )  # fmt: skip
+    part = Part(
+        subject.image, closure, subject.inventory, made=made, runs=subject.runs, order=_order(profile)
+    )
+    with made_alone(target) as made_at:
+        written = slim_image(part, made_at, form=form, progress=told)
+    return written, closure
+
+
+def _order(profile: Profile) -> tuple[str, ...]:
+    """Paths in the order in which runs first opened them."""
+    found: dict[str, None] = {}
+    for events in profile.events().values():
+        for event in events:
+            if event.ok and event.op in ("open", "execute"):
+                found.setdefault(event.path.lstrip("/"))
+    return tuple(found)
+
+
+def verify(
+    subject: Subject,
+    target: Path,
+    *,
+    repetitions: int = 1,
+    negative: int = 0,
+    seed: int = 0,
+    told: Callable[[Check | Missed], None] = lambda _: None,
+) -> Proof:
+    """Run the profile's workloads on the image and on the slim one at `target`, compare, and keep the proof.
+
+    The workloads `beside` run on the original, and on the slim image with the side-car over it. With
+    `negative`, so many kept files are left out, one at a time. Misuse if `target` holds no slim image.
+    """
+    profile = subject.profile
+    assert profile is not None, "a subject without a profile has no runs"
+    about = profile.about
+    closure = subject.closure()
+    with (
+        alone_in(profile.folder),
+        _scratch(profile.folder) as scratch,
+        _halves(target, scratch) as (small, rest),
+    ):
+        _same_origin(small, about.tree, target)
+        original, bounds = [profile.root()], about.bounds
+        checks = check_both(
+            original,
+            [small],
+            about.workloads,
+            scratch=scratch,
+            bounds=bounds,
+            repetitions=repetitions,
+            told=told,
+        )
+        beside = check_both(original, [rest, small], about.beside, scratch=scratch, bounds=bounds, told=told)
+        missed: tuple[Missed, ...] = ()
+        if negative:
+            missed = leave_out(
+                original, [small], closure.kept, about.workloads, scratch=scratch, samples=negative,
+                seed=seed, bounds=bounds, told=told,
+            )  # fmt: skip
+        proof = sealed(
+            Proof(
+                made=clock.iso(clock.wall()), tradewind=__version__, original=about.tree,
+                slim=_digest(small), removed=_digest(rest), policy=_policy_digest(about.policy),
+                bounds=bounds, checks=checks, beside=beside, negative=missed,
+                coverage=coverage(subject.files, closure.kept, subject.inventory, subject.runs),
+            )
+        )  # fmt: skip
+    profile.prove(proof)
+    return proof
+
+
+@contextmanager
+def _halves(target: Path, scratch: Path) -> Iterator[tuple[Path, Path]]:
+    """The slim tree and the side-car as directories."""
+    if (target / SLIM).is_dir() and (target / SIDE_CAR).is_dir():
+        yield target / SLIM, target / SIDE_CAR
+        return
+    layout = target / IMAGE
+    if not layout.is_dir():
+        raise Misuse(
+            "there is no slim image here", source=str(target),
+            fix="Name what tradewind audit slim wrote with --to.",
+        )  # fmt: skip
+    unpack(layout, scratch / SLIM, reference=SLIM)
+    unpack(layout, scratch / SIDE_CAR, reference=SIDE_CAR)
+    yield scratch / SLIM, scratch / SIDE_CAR
+
+
+def _same_origin(small: Path, digest: str, target: Path) -> None:
+    """Raise Misuse if a slim tree says that it is of another image; one without our note says nothing."""
+    with open_files(small) as image:
+        entry = image.files.tree.get(NOTE)
+        if entry is None or entry.kind != "file":
+            return
+        try:
+            origin = msgspec.json.decode(image.files.read(NOTE))["original"]["digest"]
+        except (msgspec.DecodeError, KeyError, TypeError):
+            return
+    if origin != digest:
+        raise Misuse(
+            "the slim image was made of another tree than the profile's", source=str(target), field="slim",
+            fix="Slim the image again, or give the profile that it was made by.",
+        )  # fmt: skip
+
+
+def _digest(root: Path) -> str:
+    with open_files(root) as image:
+        return tree_digest(image.files)
+
+
+def _policy_digest(policy: Policy) -> str:
+    return f"sha256:{hashlib.sha256(msgspec.json.encode(policy, order='sorted')).hexdigest()}"
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A place for rooms of confined runs, on the profile's own file system; gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder, ignore_cleanup_errors=True) as made:
+        yield Path(made)

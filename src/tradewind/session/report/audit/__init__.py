@@ -1,0 +1,1 @@
+"""The report of an audit: what is in an image, what of it is needed, and what in it would bite."""

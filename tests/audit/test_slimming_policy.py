@@ -1,0 +1,48 @@
+import pytest
+
+from tradewind.audit.slimming.policy import Policy, for_config, meaning, read_policy
+from tradewind.errors import Misuse
+
+
+@pytest.mark.parametrize(
+    ("pattern", "meant", "not_meant"),
+    [
+        ("usr/share", ["usr/share", "usr/share/a/b"], ["usr/shared", "x/usr/share"]),
+        ("/usr/share/", ["usr/share/a"], ["usr"]),
+        ("usr/*.so", ["usr/a.so"], ["usr/b/a.so", "usr/aXso"]),
+        ("**/tests", ["tests/x", "a/b/tests/x"], ["a/contests"]),
+        ("usr/**/x.txt", ["usr/x.txt", "usr/a/b/x.txt"], ["x.txt"]),
+        ("etc/l?c", ["etc/loc"], ["etc/l/c", "etc/locc"]),
+        ("a+b[1]", ["a+b[1]"], ["aab1"]),
+    ],
+)
+def test_patterns_mean_paths_and_what_is_below(pattern, meant, not_meant):
+    match = meaning((pattern,))
+    assert all(match(path) for path in meant)
+    assert not any(match(path) for path in not_meant)
+    assert not meaning(())("anything")
+
+
+def test_a_policy_is_read_from_a_table_and_checked():
+    assert read_policy({"sources": "sourceless", "keep": ["opt/**"]}) == Policy(
+        sources="sourceless", keep=("opt/**",)
+    )
+    for table, field in (
+        ({"sources": "none"}, "sources"),
+        ({"zoneinfo": 1}, "zoneinfo"),
+        ({"colour": True}, ""),
+        ({"keep": ["../etc"]}, "keep[0]"),
+        ({"drop": ["usr", "a//b"]}, "drop[1]"),
+        ({"writable": [""]}, "writable[0]"),
+        ({"whole": ["rm -rf"]}, "whole[0]"),
+        ({"keep": ["a"], "drop": ["a"]}, "drop"),
+    ):
+        with pytest.raises(Misuse) as told:
+            read_policy(table, "audit.toml")
+        assert told.value.source == "audit.toml" and told.value.field == field and told.value.fix
+
+
+def test_folders_of_an_images_configuration_must_be_there():
+    config = {"config": {"WorkingDir": "/app", "Volumes": {"/data/": {}, "/a/../b": {}}}}
+    assert for_config(Policy(writable=("app",)), config).writable == ("app", "data")
+    assert for_config(Policy(), {}).writable == ()
