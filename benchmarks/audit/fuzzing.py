@@ -147,6 +147,7 @@ def read_seeds(folder: Path) -> list[bytes]:
 def fuzz_one(name: str, room: Path, keep: Path, seconds: int, seed: int) -> None:
     """The process of one target: never returns where atheris guides it."""
     told = room / "told.json"
+    tempfile.tempdir = str(room)
     if importlib.util.find_spec("atheris") is None:
         target = gathered()[name]
         prepare(name, room)
@@ -256,7 +257,10 @@ def main() -> None:
     targets = gathered()
     wanted = [targets[name] for name in chosen.target] if chosen.target else list(targets.values())
     rows: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as made:
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as made:
+        # What targets lay down goes away with it, for a process that libFuzzer ends cleans nothing up.
+        tempfile.tempdir = made
         keep = chosen.keep or Path(made) / "kept"
         keep.mkdir(parents=True, exist_ok=True)
         print(f"{'target':22}{'executions':>12}{'coverage':>10}{'findings':>10}{'s':>8}")

@@ -113,3 +113,17 @@ def test_odd_letters_are_told_as_they_can_be():
                 [LOG.replace(b"1" * 40, b"\x9b" * 40).replace(b"commit:" + b"2" * 40, b"diff --git a/x b/x")]
             )
         )
+
+
+@pytest.mark.parametrize(
+    "text", [b"+\n-\n", b"\n" + LOG, b"+x\n" + LOG], ids=["content", "empty line", "line"]
+)
+@pytest.mark.parametrize("size", [3, 10_000])
+def test_a_log_begins_with_a_commit_however_it_comes(text, size):
+    with pytest.raises(Misuse, match="no log with patches"):
+        list(patches(text[at : at + size] for at in range(0, len(text), size)))
+
+
+def test_a_commit_has_a_name():
+    with pytest.raises(Misuse, match="no name"):
+        list(patches([LOG + b"commit:\ncommit:3\n"]))

@@ -5,9 +5,12 @@ import json
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from inventory_trees import InMemory
 from sbom_trees import SITE, small_inventory
 
 from tradewind.audit.inventory.sbom_cyclonedx import cyclonedx
+from tradewind.audit.inventory.sbom_spdx import spdx
+from tradewind.audit.inventory.taking import take_inventory
 
 NOW = 1_700_000_000.5
 
@@ -71,3 +74,18 @@ def test_the_same_input_gives_the_same_bytes():
     other = cyclonedx(small_inventory(), name="another", now=NOW)
     assert json.loads(one)["serialNumber"] != json.loads(other)["serialNumber"]
     assert json.loads(one)["metadata"]["timestamp"] == "2023-11-14T22:13:20Z"
+
+
+@pytest.mark.parametrize("write", [cyclonedx, spdx], ids=["CycloneDX", "SPDX"])
+def test_names_that_are_no_text_are_told_with_question_marks(write):
+    status = b"Package: a\xc7\nStatus: install ok installed\nArchitecture: \xff\nVersion: 1\xff\n"
+    site = "usr/lib/python3/\udcff/site-packages"
+    metadata = b"Name: b\xff\nVersion: 2\xff\nRequires-Dist: c\xff\n"
+    found = take_inventory(
+        InMemory({"var/lib/dpkg/status": status, f"{site}/b-2.dist-info/METADATA": metadata})
+    )
+    told = json.loads(write(found, name="x", now=0.0))
+    packages = told.get("components") or told["packages"]
+    assert {each["name"]: each.get("versionInfo") or each.get("version") for each in packages}.items() >= {
+        ("a?", "1?"), ("b?", "2?")
+    }  # fmt: skip

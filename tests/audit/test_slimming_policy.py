@@ -1,4 +1,8 @@
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tradewind.audit.slimming.policy import Policy, for_config, meaning, read_policy
 from tradewind.errors import Misuse
@@ -46,3 +50,24 @@ def test_folders_of_an_images_configuration_must_be_there():
     config = {"config": {"WorkingDir": "/app", "Volumes": {"/data/": {}, "/a/../b": {}}}}
     assert for_config(Policy(writable=("app",)), config).writable == ("app", "data")
     assert for_config(Policy(), {}).writable == ()
+
+
+@pytest.mark.parametrize("pattern", ["*" * 88 + "r", "*a" * 40 + "r", "**a" * 40 + "r", "**/*a" * 30 + "r"])
+def test_no_pattern_makes_matching_slow(pattern):
+    path = "a/" * 60 + "a" * 100
+    assert not meaning((pattern,))(path)
+    assert meaning((pattern,))(f"{path}r") == (not pattern.startswith("*a"))
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "ab", "/", "*", "**", "**/", "?"]), min_size=1, max_size=7),
+    st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=3),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_pattern_means_what_plain_backtracking_finds(pieces, names):
+    pattern = re.sub(r"\*{3,}", "**", "".join(pieces)).strip("/") or "a"
+    meant = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.findall(r"(?<![^/])\*\*/|\*\*|\*|\?|[^*?]+", pattern)
+    plain = re.compile("".join(meant.get(each) or re.escape(each) for each in parts) + "(?:/.*)?")
+    path = "/".join(names)
+    assert meaning((pattern,))(path) == (plain.fullmatch(path) is not None)

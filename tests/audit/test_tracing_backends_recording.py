@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from confined_tree import needs_root, small_root, tree_at
 
+from tradewind.audit.tracing.backends.audit_hook import AuditHook
 from tradewind.audit.tracing.backends.bpftrace import Bpftrace
 from tradewind.audit.tracing.backends.fanotify import Fanotify
+from tradewind.audit.tracing.backends.hooked import FILE
 from tradewind.audit.tracing.backends.recording import BACKENDS, copy_tree, trace, trace_plain, tracer_named
 from tradewind.audit.tracing.backends.strace import Strace
 from tradewind.audit.tracing.workload import Ready, Request, Workload
@@ -218,3 +220,21 @@ def test_a_copy_keeps_links_modes_and_times(tmp_path):
     shape = (copy / "two").stat()
     assert (stat.S_IMODE(shape.st_mode), shape.st_mtime) == (0o4750, 2.0)
     assert stat.S_IMODE((copy / "a").stat().st_mode) == 0o700 and not (copy / "pipe").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['[Infinity, 1, "open", "/a", true, ""]', '[1.0, Infinity, "open", "/a", true, ""]',
+     '[1.0, 1e30, "open", "/a", true, ""]', '["x", 1, "open", "/a", true, ""]', "[" * 100_000, '{"a": 1}'],
+    ids=["moment", "process", "a large process", "words", "deep", "object"],
+)  # fmt: skip
+def test_what_a_workload_writes_among_the_hooks_lines_is_lost_and_no_more(tmp_path, line):
+    hook = AuditHook()
+    hook.hooks(tmp_path, {}, "/hook")
+    with open(tmp_path / FILE, "a") as file:
+        file.write(f'{line}\n[1.0, 2, "open", "/b", true, ""]\n')
+    try:
+        found = hook.finish()
+    finally:
+        hook.close()
+    assert [event.path for event in found.events] == ["/b"] and found.lost == 1

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -216,5 +217,8 @@ def test_no_change_of_bytes_hides_what_leads_outside(data):
     if not place <= at < place + 12:
         verdict, _ = judged(bytes(whole))
         if verdict == "clean":  # then no reader takes it for a model with that tensor
-            found = onnx.ModelProto.FromString(bytes(whole))
+            try:
+                found = onnx.ModelProto.FromString(bytes(whole))
+            except DecodeError:
+                return
             assert not any(each.external_data for each in found.graph.initializer)

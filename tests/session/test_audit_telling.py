@@ -4,7 +4,7 @@ import pytest
 from audited_roots import profiled
 
 from tradewind.audit.verification.comparing import Bounds, Difference
-from tradewind.audit.verification.proof import Added, Check, Coverage, Missed, Proof, Side, sealed
+from tradewind.audit.verification.proof import Check, Coverage, Missed, Proof, Side, sealed
 from tradewind.session.audit.subject import open_subject
 from tradewind.session.audit.telling import audit_report, verification_section
 from tradewind.session.audit.vulnerable import vulnerable
@@ -26,7 +26,7 @@ def proof():
         ),
     )
     missed = (Missed("usr/bin/demo", True), Missed("etc/passwd", False, "kept by system"))
-    coverage = Coverage((Added("first", 2, 9), Added("second", 1, 5)), False, {})
+    coverage = Coverage(statement="The last run still added 1 file: record more.")
     return sealed(
         Proof(
             made="2026-11-22", tradewind="1", original="o", slim="s", removed="r", policy="p",

@@ -88,7 +88,7 @@ _POLICY = b"""libexpat1:
 
 class _Room:
     def __init__(self) -> None:
-        made = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+        made = tempfile.TemporaryDirectory()
         self.held, self.file, self.folder = made, Path(made.name) / "given.json", Path(made.name) / "made"
         self.folder.mkdir()
 

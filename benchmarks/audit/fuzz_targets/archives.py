@@ -22,15 +22,14 @@ from tradewind.audit.images.opening import open_files
 from tradewind.audit.images.settings import settings_of
 
 SMALL = Limits(bytes=1 << 20, members=200)
-_MEMORY = Path("/dev/shm")
 _KIND = "application/vnd.oci.image."
 
 
 class _Room:
-    """A folder in memory: the archive, where it is unpacked, and beside it what nothing may touch."""
+    """A folder: the archive, where it is unpacked, and beside it what nothing may touch."""
 
     def __init__(self) -> None:
-        made = tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None)
+        made = tempfile.TemporaryDirectory()
         self.held, self.path = made, Path(made.name)
         self.archive, self.inside = self.path / "archive", self.path / "inside"
         self.outside = self.path / "outside"

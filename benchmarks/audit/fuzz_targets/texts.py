@@ -126,7 +126,7 @@ class _File:
     """One file, written anew each time."""
 
     def __init__(self) -> None:
-        room = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+        room = tempfile.TemporaryDirectory()
         self.held, self.path = room, Path(room.name) / "file"
 
     def holding(self, content: bytes) -> Path:

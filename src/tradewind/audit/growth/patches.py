@@ -80,6 +80,8 @@ def _patches_of(text: bytes) -> Iterator[Patch]:
     """The patches of a text that holds whole ones."""
     if not text:
         return
+    if not text.startswith(COMMIT):
+        raise Misuse("this is no log with patches", source="git log", fix="Ask for --format=commit:%H.")
     content = np.frombuffer(text, np.uint8)
     ends = np.flatnonzero(content == _NEWLINE)
     if not len(ends) or ends[-1] != len(text) - 1:
@@ -92,12 +94,14 @@ def _patches_of(text: bytes) -> Iterator[Patch]:
     commit = b""
     entries: list[tuple[str, bytes, bytes, bytes, bool]] = []
     hunks: list[list[Hunk]] = []
-    for row, start, end in zip(heads.tolist(), starts[heads].tolist(), ends[heads].tolist(), strict=True):
+    rows = heads.tolist()
+    places = zip(rows, [*rows, len(first)][1:], starts[heads].tolist(), ends[heads].tolist(), strict=True)
+    for row, until, start, end in places:
         kind = text[start]
         if kind == 64:  # @@
             if not hunks:
                 raise Misuse("a hunk stands before any file", source="git log")
-            hunks[-1].append(_hunk(text[start:end], row, first, lengths))
+            hunks[-1].append(_hunk(text[start:end], row, until, first, lengths))
         elif kind == 58:  # :
             entries.append(_entry(text[start:end]))
         elif text.startswith(b"diff --git ", start):
@@ -106,12 +110,13 @@ def _patches_of(text: bytes) -> Iterator[Patch]:
             if commit:
                 yield Patch(commit, _changes(commit, entries, hunks))
             commit, entries, hunks = text[start + len(COMMIT) : end], [], []
-    if not commit:
-        raise Misuse("this is no log with patches", source="git log", fix="Ask for --format=commit:%H.")
+            if not commit:
+                raise Misuse("a commit has no name", source="git log", fix="Ask for --format=commit:%H.")
     yield Patch(commit, _changes(commit, entries, hunks))
 
 
-def _hunk(head: bytes, row: int, first: NDArray[np.uint8], lengths: NDArray[np.int64]) -> Hunk:
+def _hunk(head: bytes, row: int, until: int, first: NDArray[np.uint8], lengths: NDArray[np.int64]) -> Hunk:
+    """The hunk whose head is the line `row`; the next head is the line `until`."""
     match = _HUNK.match(head)
     if match is None:
         raise Misuse(f"the hunk {head[:60]!r} cannot be read", source="git log")
@@ -121,9 +126,9 @@ def _hunk(head: bytes, row: int, first: NDArray[np.uint8], lengths: NDArray[np.i
     begin = row + 1 + removed
     if removed and begin < len(first) and first[begin] == _BACKSLASH:
         begin += 1  # the old file did not end in a newline
-    sizes = lengths[begin : begin + added].copy()
-    if len(sizes) < added:
+    if begin + added > until:
         raise Misuse(f"the hunk {head[:60]!r} is cut short", source="git log")
+    sizes = lengths[begin : begin + added].copy()
     if added and begin + added < len(first) and first[begin + added] == _BACKSLASH:
         sizes[-1] -= 1  # nor does the new one
     # With nothing on a side, git names the line before the place.

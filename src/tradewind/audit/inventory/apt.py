@@ -90,7 +90,7 @@ def _installed(files: Files, notes: list[str]) -> Iterator[tuple[dict[str, list[
         if text is None:
             notes.append(f"{path} could not be read: the packages that it names are not told")
             continue
-        for fields in stanzas(text):
+        for fields in stanzas(readable(text)):
             state = first(fields, "status").split()
             who = (first(fields, "package"), first(fields, "architecture"))
             if not who[0] or who in seen or (state and state[-1] in GONE):
@@ -151,7 +151,7 @@ def _automatic(files: Files) -> set[tuple[str, str]] | None:
     if text is None:
         return None
     found = set()
-    for fields in stanzas(text):
+    for fields in stanzas(readable(text)):
         if first(fields, "auto-installed") == "1":
             name = first(fields, "package").lower()
             found.update({(name, first(fields, "architecture")), (name, "all")})

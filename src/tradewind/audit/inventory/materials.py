@@ -6,9 +6,10 @@ import hashlib
 import uuid
 from collections.abc import Container, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
+import msgspec
 from msgspec import Struct
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
@@ -98,6 +99,26 @@ def dependencies_of(inventory: Inventory) -> dict[str, tuple[str, ...]]:
         )
         for key, rows in met_by(inventory).items()
     }
+
+
+def presentable(document: Any) -> Any:
+    """A document of plain objects as JSON can hold it: names that are no text have question marks then."""
+    try:
+        msgspec.json.encode(document)
+    except UnicodeEncodeError:
+        return _presentable(document)
+    return document
+
+
+def _presentable(value: Any) -> Any:
+    match value:
+        case str():
+            return readable(value)
+        case dict():
+            return {_presentable(key): _presentable(each) for key, each in value.items()}
+        case list():
+            return [_presentable(each) for each in value]
+    return value
 
 
 def identity(content: bytes) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from packaging.utils import canonicalize_name
 
-from tradewind.audit.inventory.places import Places, text_of
+from tradewind.audit.inventory.places import Places, readable, text_of
 from tradewind.audit.inventory.stanzas import first, headers
 from tradewind.audit.trees import Files, Tree
 
@@ -85,7 +85,7 @@ def _record(files: Files, path: str, is_file: bool, notes: list[str]) -> PythonR
     if not is_file:
         metadata = next((p for p in (f"{path}/METADATA", f"{path}/PKG-INFO") if p in tree), "")
     text = text_of(files, metadata) if metadata else None
-    fields = headers(text) if text is not None else {}
+    fields = headers(readable(text)) if text is not None else {}
     by_name = _FOLDER_NAME.search(last)
     name = first(fields, "name") or (by_name["name"] if by_name else "")
     if not name:
@@ -110,8 +110,8 @@ def _record(files: Files, path: str, is_file: bool, notes: list[str]) -> PythonR
         path=path,
         metadata=metadata or path,
         folder=folder,
-        name=str(canonicalize_name(name)),
-        version=first(fields, "version") or (by_name["version"] if by_name else ""),
+        name=str(canonicalize_name(readable(name))),
+        version=first(fields, "version") or (readable(by_name["version"]) if by_name else ""),
         fields=fields,
         listed=listed,
         requested=f"{path}/REQUESTED" in inside,

@@ -15,6 +15,7 @@ from tradewind.audit.inventory.materials import (
     evidence_of,
     identity,
     moment,
+    presentable,
     purl_of,
     spdx_license,
 )
@@ -51,7 +52,7 @@ def cyclonedx(
         for key, keys in dependencies_of(inventory).items()
     ]
     notes = [{"name": f"{TOOL}:note", "value": note} for note in inventory.notes]
-    content: dict[str, Any] = {
+    found = {
         "metadata": {
             "timestamp": moment(now),
             "tools": {"components": [tool]},
@@ -61,6 +62,7 @@ def cyclonedx(
         "components": components,
         "dependencies": dependencies,
     }
+    content: dict[str, Any] = presentable(found)
     document = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",

@@ -16,6 +16,7 @@ from tradewind.audit.inventory.materials import (
     evidence_of,
     identity,
     moment,
+    presentable,
     purl_of,
     spdx_license,
 )
@@ -54,7 +55,7 @@ def spdx(
             relations.append((mine, "CONTAINS", inner))
     for key, keys in dependencies_of(inventory).items():
         relations += [(names.of(key), "DEPENDS_ON", names.of(other)) for other in keys]
-    content: dict[str, Any] = {
+    found = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": DOCUMENT,
@@ -67,6 +68,7 @@ def spdx(
             for one, kind, other in relations
         ],
     }
+    content: dict[str, Any] = presentable(found)
     space = f"urn:uuid:{identity(msgspec.json.encode(content))}"
     return msgspec.json.format(msgspec.json.encode({**content, "documentNamespace": space}), indent=2)
 

@@ -119,12 +119,35 @@ def meaning(patterns: Iterable[str]) -> Callable[[str], bool]:
 def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     if not patterns:
         return lambda path: False
-    match = re.compile("|".join(f"(?:{_expression(each.strip('/'))})" for each in patterns)).fullmatch
+    expressions = "|".join(f"(?:{_expression(each.strip('/'))})" for each in patterns)
+    match = re.compile(expressions, re.DOTALL).fullmatch
     return lambda path: match(path) is not None
 
 
 def _expression(pattern: str) -> str:
-    made = []
-    for piece in re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", pattern):
-        made.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(piece) or re.escape(piece))
-    return "".join(made) + "(?:/.*)?"
+    """The regular expression of a pattern, in which no pattern can make matching slow.
+
+    An image names patterns too (its volumes). Whatever comes between two wildcards is taken where it first
+    fits, and not looked for again (atomic groups): a later place could only leave less to what follows.
+    """
+    parts: list[tuple[str, str]] = [("", "")]
+    for piece in re.findall(r"(?<![^/])\*\*/|\*\*|[^*]+|\*", re.sub(r"\*{3,}", "**", pattern)):
+        if piece.startswith("**"):
+            parts.append(("(?:.*?/)??" if piece == "**/" else ".*?", ""))
+        else:
+            parts[-1] = (parts[-1][0], parts[-1][1] + piece)
+    *before, (start, last) = parts
+    made = "".join(f"(?>{begin}{_within(text, '')})" for begin, text in before)
+    return f"{made}{start}{_within(last, '[^/]*')}(?:/.*)?"
+
+
+def _within(text: str, ending: str) -> str:
+    """What of a pattern has no `**` in it; `ending` stands for its last `*`."""
+    pieces = [
+        "".join("[^/]" if each == "?" else re.escape(each) for each in part) for part in text.split("*")
+    ]
+    if len(pieces) == 1:
+        return pieces[0]
+    first, *between, last = pieces
+    made = first + "".join(f"(?>[^/]*?{piece})" for piece in between)
+    return made + (ending + last if ending else f"(?>[^/]*?{last})")

@@ -6,11 +6,14 @@ import ast
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from tradewind.audit.packages import Inventory
 from tradewind.audit.slimming.kept import Kept
 from tradewind.audit.tracing.events import Run
+from tradewind.audit.tracing.joining import join_runs
 from tradewind.audit.trees import Files, Tree
-from tradewind.audit.verification.proof import Added, Coverage
+from tradewind.audit.verification.proof import Coverage
 
 _LIBRARIES = ("site-packages", "dist-packages")
 _LARGEST = 4 << 20
@@ -19,14 +22,11 @@ _LARGEST = 4 << 20
 
 def coverage(files: Files, kept: Kept, inventory: Inventory, runs: Sequence[Run]) -> Coverage:
     """What the runs, in their order, cover of what they are to stand for."""
-    seen: set[str] = set()
-    added = []
-    for run in runs:
-        new = run.touched.opened - seen
-        seen |= new
-        added.append(Added(run.header.name, len(new), files.tree.bytes_of(new)))
-    settled = len(added) > 1 and not added[-1].files
-    return Coverage(tuple(added), settled, unmade_imports(files, kept, inventory, seen))
+    together = join_runs(runs, files.tree)
+    lazy = unmade_imports(files, kept, inventory, together.touched.opened)
+    # The proof tells how many files each run added; which ones, the recorded runs tell.
+    added = tuple(replace(each, paths=()) for each in together.added)
+    return Coverage(added, together.statement, lazy)
 
 
 def unmade_imports(

@@ -7,6 +7,7 @@ import hashlib
 import msgspec
 from msgspec import Struct
 
+from tradewind.audit.tracing.joining import Added
 from tradewind.audit.tracing.outcome import Outcome
 from tradewind.audit.verification.comparing import Bounds, Difference
 from tradewind.errors import Misuse
@@ -63,39 +64,24 @@ class Missed(Struct, frozen=True):
     """Why it is kept though nothing failed: the rule that keeps it."""
 
 
-class Added(Struct, frozen=True):
-    """How much of what is kept one recorded run brought, in the order of the runs."""
-
-    run: str
-    files: int
-    bytes: int
-
-
 class Coverage(Struct, frozen=True):
     """What the runs behind the slim image saw, and what they cannot have seen."""
 
-    runs: tuple[Added, ...]
-    settled: bool
-    """Whether the last of several runs added nothing."""
-    lazy: dict[str, tuple[str, ...]]
+    runs: tuple[Added, ...] = ()
+    """How much each recorded run opened that none before it had, in the order of the runs."""
+    statement: str = ""
+    """In words, whether more runs can be expected to open more; see `tracing.joining`."""
+    lazy: dict[str, tuple[str, ...]] = {}
     """Imports within functions of kept modules that no run made and whose module is removed, by package."""
 
     @property
     def words(self) -> str:
-        """The statement."""
-        if not self.runs:
-            return "No run was recorded."
-        last = self.runs[-1]
-        if len(self.runs) == 1:
-            told = f"One run was recorded ({last.files} files); whether another would add any is not known."
-        elif self.settled:
-            told = f"The last of {len(self.runs)} runs added no file."
-        else:
-            told = f"The last of {len(self.runs)} runs still added {last.files} files: record more."
+        """The statement, with what would fail."""
         lazy = sum(map(len, self.lazy.values()))
-        if lazy:
-            told += f" {lazy} imports inside functions of {len(self.lazy)} packages, never made, would fail."
-        return told
+        if not lazy:
+            return self.statement
+        packages = f"{len(self.lazy)} package{'s' if len(self.lazy) > 1 else ''}"
+        return f"{self.statement} {lazy} imports inside functions of {packages}, never made, would fail."
 
 
 class Proof(Struct, frozen=True, kw_only=True):
@@ -117,7 +103,7 @@ class Proof(Struct, frozen=True, kw_only=True):
     beside: tuple[Check, ...] = ()
     """Commands that no run recorded, on the original and on the slim image with its side-car."""
     negative: tuple[Missed, ...] = ()
-    coverage: Coverage = Coverage((), False, {})
+    coverage: Coverage = Coverage()
     seal: str = ""
     """SHA-256 over all the rest as canonical JSON: it tells accidents, not forgers."""
 
