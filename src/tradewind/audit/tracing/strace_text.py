@@ -42,7 +42,7 @@ _CALL = re.compile(rb"(\w+)\((.*)\)\s+= (.*)", re.DOTALL)
 _CUT = re.compile(rb"(\w+)\((.*?)(?:\)\s+= \?.*)?", re.DOTALL)
 _SUPERSEDED = re.compile(rb"\+\+\+ superseded by execve in pid (\d{1,10}) \+\+\+")
 _TEXT = rb'"((?:[^"\\]|\\.)*)"'
-_FOLDER = rb"(?:AT_FDCWD|-?\d+)(?:<((?:[^<>\\]|\\.)*)>)?"
+_FOLDER = rb"(?:AT_FDCWD|-?\d{1,10})(?:<((?:[^<>\\]|\\.)*)>)?"
 _ONE = re.compile(_TEXT)
 _ONE_AT = re.compile(_FOLDER + rb"(?:\(deleted\))?, " + _TEXT)
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.DOTALL)

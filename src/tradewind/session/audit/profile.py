@@ -132,7 +132,7 @@ def open_profile(folder: Path) -> Profile:
             "there is no profile here", source=str(folder), field="profile",
             fix="Record one first: tradewind audit trace IMAGE --run COMMAND --profile FOLDER.",
         ) from None  # fmt: skip
-    except (OSError, msgspec.DecodeError) as problem:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise Misuse(f"is no profile ({problem})", source=str(path), fix="Record it again.") from None
     if about.format != FORMAT:
         raise Misuse(f"the format is {about.format!r}", source=str(path), fix=f"This version reads {FORMAT}.")
