@@ -80,6 +80,13 @@ class TestRayNodes(ProviderLaws):
         clock.run(main(), start=START, speed=speed)
         assert not actors()
 
+    async def home_of_the_state(self, provider: RayNodes) -> Lease:
+        """The lease of the state; Ray may take a moment to free what the test before had."""
+        while not (leases := await provider.take(Bid(SHAPE, Terms.ON_DEMAND, purpose="state"))):
+            await clock.sleep_until(clock.now() + 0.2)
+        (lease,) = leases
+        return lease
+
     async def working(self, provider: RayNodes, count: int = 1, purpose: str = "work") -> tuple[Lease, ...]:
         """Leases on which a task of theirs waits."""
         leases = await provider.take(Bid(SHAPE, Terms.ON_DEMAND, count=count, purpose=purpose))
@@ -120,10 +127,7 @@ class TestRayNodes(ProviderLaws):
 
     def test_the_state_goes_to_the_head(self) -> None:
         async def story(provider: RayNodes) -> None:
-            # Ray may take a moment to free what the test before had
-            while not (leases := await provider.take(Bid(SHAPE, Terms.ON_DEMAND, purpose="state"))):
-                await clock.sleep_until(clock.now() + 0.2)
-            (lease,) = leases
+            lease = await self.home_of_the_state(provider)
             assert provider.node_of(lease.id).head
 
         self.tell(story)
@@ -132,7 +136,7 @@ class TestRayNodes(ProviderLaws):
         home = self.cluster.alive()[0]
 
         async def story(provider: RayNodes) -> None:
-            (lease,) = await provider.take(Bid(SHAPE, Terms.ON_DEMAND, purpose="state"))
+            lease = await self.home_of_the_state(provider)
             assert provider.node_of(lease.id).id == home
             self.cluster.kill(home)
             (ended,) = await provider.next_news(clock.now() + 20)
