@@ -74,7 +74,7 @@ def test_the_parts_sum_to_the_whole_and_degrees_are_shares(subject):
     parts = sum(inventory.bytes_of(key) for key in inventory.packages)
     assert parts + subject.tree.bytes_of(inventory.unowned) == subject.tree.bytes
     assert {each.manager for each in inventory.packages.values()} == {"apt", "pip"}
-    bloat, graph = measured(inventory, subject.closure().kept)
+    bloat, graph = measured(inventory, subject.closure.kept)
     assert 0.5 < bloat.degree < 1 and all(0 <= each.share.degree <= 1 for each in bloat.packages)
     assert sum(each.share.bytes for each in bloat.packages) == parts
     assert {"pip:scipy", "pip:pandas"} <= set(graph.needed_by("pip:numpy"))

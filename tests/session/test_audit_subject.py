@@ -19,7 +19,7 @@ def test_a_directory_has_packages_and_no_runs(tmp_path):
         assert packages + subject.tree.bytes_of(inventory.unowned) == subject.tree.bytes > 0
         assert subject.runs == () and subject.kept() is None
         assert subject.question().package("wheely")
-        for early in (subject.needs_runs, subject.closure):
+        for early in (subject.needs_runs, lambda: subject.closure):
             with pytest.raises(Misuse, match="Record one first"):
                 early()
 

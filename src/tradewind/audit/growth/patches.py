@@ -19,7 +19,6 @@ from tradewind.errors import Misuse
 Lengths = NDArray[np.int64]
 COMMIT = b"commit:"
 """What the line that begins a commit has in front of its name."""
-NO_BLOB = b"0" * 40
 _HUNK = re.compile(rb"@@ -(\d{1,18})(?:,(\d{1,18}))? \+(\d{1,18})(?:,(\d{1,18}))? @@")
 _NEWLINE, _PLUS, _MINUS, _BACKSLASH = b"\n+-\\"
 _QUOTED = re.compile(rb'\\([abtnvfr"\\]|[0-3][0-7]{2})')

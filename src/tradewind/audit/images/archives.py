@@ -26,7 +26,6 @@ BLOCK = 512
 _ZEROS = bytes(BLOCK)
 _EMPTY = 20 * BLOCK
 """Bytes of an archive without members, as tar pads it."""
-_BLANK = b" " * 8
 XATTR = b"SCHILY.xattr."
 _STATED_ONCE = (b"path", b"size", b"linkpath", b"GNU.sparse.name")
 

@@ -26,7 +26,7 @@ def command(*, image: str, profile: Path, most: int, as_json: bool) -> int:
     hard links counted once.
     """
     with open_subject(image, profile) as subject:
-        closure = subject.closure()
+        closure = subject.closure
         bloat, graph = measured(subject.inventory, closure.kept)
         if as_json:
             terminal.show({"bloat": bloat, "degree": bloat.degree, "graph": graph.as_json()})

@@ -106,7 +106,6 @@ def slim(
     subject: Subject,
     target: Path,
     *,
-    policy: Policy | None = None,
     form: Form = "layout",
     told: Callable[[int], None] | None = None,
 ) -> tuple[SlimImage, Closure]:
@@ -116,7 +115,7 @@ def slim(
     """
     profile = subject.profile
     assert profile is not None, "a subject without a profile has no runs"
-    closure = subject.closure(policy)
+    closure = subject.closure
     kept = kept_files(closure)
     name, now = Path(subject.image.source).name, clock.wall()
     bills = {
@@ -124,7 +123,7 @@ def slim(
         "bill-of-materials.spdx.json": spdx(subject.inventory, name=name, now=now, kept=kept),
     }
     made = made_files(
-        subject.files, subject.inventory, closure, policy or profile.about.policy,
+        subject.files, subject.inventory, closure, profile.about.policy,
         digest=profile.about.tree, extra=bills,
     )  # fmt: skip
     part = Part(
@@ -162,7 +161,7 @@ def verify(
     profile = subject.profile
     assert profile is not None, "a subject without a profile has no runs"
     about = profile.about
-    closure = subject.closure()
+    closure = subject.closure
     with (
         alone_in(profile.folder),
         _scratch(profile.folder) as scratch,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from tradewind.audit.bloat.degrees import measured
 from tradewind.audit.images.opening import Image, open_files
 from tradewind.audit.inventory.taking import take_inventory
 from tradewind.audit.packages import Inventory
 from tradewind.audit.slimming.closure import Closure, close
 from tradewind.audit.slimming.databases import kept_files
-from tradewind.audit.slimming.kept import Reason
 from tradewind.audit.slimming.policy import Policy
-from tradewind.audit.tracing.events import Run, joined
+from tradewind.audit.tracing.events import Run
 from tradewind.audit.trees import Files, Tree
 from tradewind.audit.why import Question
 from tradewind.errors import Misuse
@@ -65,24 +63,22 @@ class Subject:
             )  # fmt: skip
         return self.runs
 
-    def closure(self, policy: Policy | None = None, also: Mapping[str, Reason] | None = None) -> Closure:
-        """What is kept for the recorded runs, by the profile's policy unless another is given."""
-        chosen = policy or (self.profile.about.policy if self.profile else Policy())
-        return close(self.files, self.needs_runs(), self.inventory, chosen, also)
+    @cached_property
+    def closure(self) -> Closure:
+        """What is kept for the recorded runs, by the profile's policy. Misuse if none is recorded."""
+        runs = self.needs_runs()
+        policy = self.profile.about.policy if self.profile else Policy()
+        return close(self.files, runs, self.inventory, policy)
 
     def kept(self) -> frozenset[str] | None:
         """The paths that are kept for the recorded runs; None where none is recorded."""
-        return frozenset(kept_files(self.closure())) if self.runs else None
+        return frozenset(kept_files(self.closure)) if self.runs else None
 
     def question(self) -> Question:
         """Whom to ask why something is there."""
-        closure = self.closure() if self.runs else None
+        closure = self.closure if self.runs else None
         events = self.profile.events() if self.profile else {}
         return Question(self.inventory, self.runs, closure, events)
-
-    def bloat(self) -> object:
-        """The bloat of what the runs opened; see `measured`."""
-        return measured(self.inventory, joined(self.needs_runs()))
 
 
 @contextmanager

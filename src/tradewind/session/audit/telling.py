@@ -88,7 +88,7 @@ def audit_report(
     )
     if not subject.runs:
         return report
-    closure = subject.closure()
+    closure = subject.closure
     bloat, graph = measured(inventory, closure.kept)
     proof = profile.proof() if profile else None
     statements = (proof.coverage.words,) if proof else ()

@@ -256,5 +256,3 @@ for _module in ("numpy.core", "numpy._core"):
     _CHECKS[f"{_module}.multiarray.scalar"] = _scalar
 for _name in ("__randomstate_ctor", "__generator_ctor", "__bit_generator_ctor"):
     _CHECKS[f"numpy.random._pickle.{_name}"] = _random
-CHECKED = frozenset(_CHECKS)
-"""What is looked at more closely; only these may call what they are given."""

@@ -16,7 +16,7 @@ from struct import unpack
 from typing import Any, ClassVar
 
 from tradewind.data.model_files.findings import Rule
-from tradewind.data.model_files.inspection import Allowed, Budget, Source
+from tradewind.data.model_files.inspection import Allowed, Budget
 from tradewind.data.model_files.pickles import decoding, rules
 from tradewind.data.model_files.pickles.arguments import checked
 from tradewind.data.model_files.pickles.arrays import UnknownArray, element_of
@@ -452,10 +452,3 @@ _OURS: dict[bytes, Callable[[Machine], None]] = {
 }
 Machine.dispatch.update({opcode[0]: handler for opcode, handler in _OURS.items()})
 _TABLE: list[Callable[[Machine], None] | None] = [Machine.dispatch.get(each) for each in range(256)]
-
-
-def machine_over(
-    source: Source, offset: int, allowed: Allowed, budget: Budget, tell: Tell, **options: Any
-) -> Machine:
-    """A machine at the pickle that begins at an offset of a source."""
-    return Machine(Stream(source, offset), allowed, budget, tell, **options)
