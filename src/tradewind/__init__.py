@@ -59,6 +59,7 @@ _HOMES = {
     "watch": "tradewind.console.server",
     "advise": "tradewind.session.advise",
     "resume_advice": "tradewind.session.advise",
+    "run": "tradewind.session.pipeline.run",
     "serve": "tradewind.session.serve",
     "Overflowing": "tradewind.session.overflowing",
     "EmbeddingTable": "tradewind.serving.server.embeddings.table",

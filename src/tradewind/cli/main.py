@@ -25,6 +25,7 @@ VERBS = {
     "train": "Train what a spec says, through whatever the market does.",
     "tune": "Search for the best setting of what a spec learns.",
     "advise": "Which machine, and how many, for a command of your own.",
+    "run": "Search, train, audit and serve: what one spec says, from its rows to a model that answers.",
     "serve": "Answer requests with a run's model, a model file, a folder of models or a class of yours.",
     "variants": "Register the models that answer one task, each measured: how accurate, how quick, how dear.",
     "endpoint": "Make, change, list and delete the endpoints of a running server.",

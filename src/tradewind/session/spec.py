@@ -138,6 +138,8 @@ class TrainSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 Where = Callable[[str], str]
 """From a field to the source that it was given in."""
+STEPS = ("tune", "audit", "serve")
+"""Tables of a spec that say what else is done: `tune_spec` reads the first, `pipeline.spec` all of them."""
 _SHORTHANDS = {"learner": "kind", "data": "path", "policy": "name", "provider": "kind"}
 """Tables for which a plain text will do: it is the value of this key."""
 _DURATIONS = ("snapshot_every", "provider.notice", "provider.boot")
@@ -183,10 +185,10 @@ def make_spec(
 ) -> TrainSpec:
     """The spec that `document` (the TOML's tables as dictionaries) says, checked; see `read_spec`.
 
-    Relative paths are taken from `folder`, or left as they are if None. The table `tune` is left to
-    `tune_spec`.
+    Relative paths are taken from `folder`, or left as they are if None. The tables of other steps
+    (`STEPS`) are left to those.
     """
-    given = plain(_spread({key: value for key, value in document.items() if key != "tune"}))
+    given = plain(_spread({key: value for key, value in document.items() if key not in STEPS}))
     if folder is not None:
         for field in _PATHS:
             _replace(given, field, lambda text: _anchored(text, folder))
