@@ -40,11 +40,11 @@ class TestLocal(MeasurerLaws):
 
     def test_of_a_driver_whose_keeper_was_killed_too_the_last_word_counts(self):
         order = self.order("sleep", "9")
-        self.measurer.measure(order, self.work, iter([False] * 8 + [True] * 9).__next__)
         folder = self.work / order.name
+        self.measurer.measure(order, self.work, folder.joinpath(ALIVE).exists)
         folder.joinpath(END).unlink()
         assert folder.joinpath(ALIVE).exists()
-        found = self.measurer.recover(order, self.work)
+        found = self.measurer.recover(order, self.work, lambda: False)
         assert found is not None and found.status == "interrupted" and 0.4 < found.seconds < 9
 
 

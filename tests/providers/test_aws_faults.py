@@ -25,7 +25,7 @@ from tradewind.providers.aws import provider as module
 from tradewind.providers.aws.client import Ec2
 from tradewind.providers.aws.metadata import Metadata
 from tradewind.providers.aws.provider import AwsProvider
-from tradewind.providers.aws.requests import Settings
+from tradewind.providers.aws.requests import Settings, terminate
 from tradewind.providers.aws.watcher import watch
 from tradewind.providers.ledger import Ledger, accounts
 
@@ -108,6 +108,30 @@ def test_a_repeated_request_rents_once():
         assert first == again and first["ClientToken"] == first["TagSpecification.1.Tag.5.Value"]
         assert first["InstanceMarketOptions.SpotOptions.MaxPrice"] == "1.5"
         assert first["MetadataOptions.HttpTokens"] == "required"
+
+    play(story)
+
+
+def test_what_a_killed_driver_held_is_held_again_under_its_name():
+    async def story(provider, stage):
+        kept, lost = await provider.take(Bid(POOL, Terms.SPOT, 2))
+        settings = Settings(region="xx-north-1", types=("c9.large",), image="ami-1", endpoint_url=stage.url)
+        again = AwsProvider(settings, CATALOG, driver="faults", look_every=0.05, settle=0.2)
+        await again.open()
+        await again._ec2.ask(terminate([lost.id]))
+        found = {each.id: each for each in await again.adopt()}
+        assert set(found) == {kept.id, lost.id} and found[kept.id].held and not found[lost.id].held
+        assert found[kept.id].started == kept.started and found[kept.id].terms is Terms.SPOT
+        (ended,) = await again.next_news(clock.now() + 5)
+        assert (
+            isinstance(ended, Ended) and ended.lease == lost.id and await again.leases() == (found[kept.id],)
+        )
+        await again.close()
+        assert not stage.running() and {each.lease for each in (await again.invoice()).charges} == set(found)
+        stranger = AwsProvider(settings, CATALOG, driver="stranger", settle=0.1)
+        await stranger.open()
+        assert await stranger.adopt() == ()
+        await stranger.close()
 
     play(story)
 

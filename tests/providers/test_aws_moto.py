@@ -5,6 +5,7 @@ both are tested on the stage (`test_aws_faults`).
 """
 
 import asyncio
+import base64
 import logging
 
 import pytest
@@ -113,6 +114,13 @@ def test_a_life_of_two_leases(provider, ec2, tmp_path):
             "Reservations"
         ][1:]
         assert told["Instances"][0]["ClientToken"] == seen[spot.id].take
+        kept = {}
+        for name in ("UserData", "InstanceInitiatedShutdownBehavior"):
+            asked = {"InstanceId": bought.id, "Attribute": name[0].lower() + name[1:]}
+            kept[name] = (await ec2.ask(Request("DescribeInstanceAttribute", asked)))[name]["Value"]
+        script = base64.b64decode(kept["UserData"]).decode()
+        assert script == f"#!/bin/sh\necho run {seen[bought.id].take} us-east-1\n"
+        assert kept["InstanceInitiatedShutdownBehavior"] == "terminate"
         assert (await provider.owed()) > 0
         await provider.release(bought.id)
         (ended,) = await provider.next_news(clock.now() + 5)

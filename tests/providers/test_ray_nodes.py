@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import ray
 
-from ray_clusters import SmallCluster, small_cluster, until
+from ray_clusters import SmallCluster, until
 from tradewind import clock
 from tradewind.errors import MissingExtra, Misuse, Permanent
 from tradewind.market.decisions import CapacityAbove
@@ -43,8 +43,10 @@ def actors() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[SmallCluster]:
-    yield from small_cluster()
+def cluster(ray_cluster) -> Iterator[SmallCluster]:
+    with ray_cluster.connected():
+        ray_cluster.hold(4)
+        yield ray_cluster
 
 
 class TestRayNodes(ProviderLaws):

@@ -40,6 +40,8 @@ def test_a_file_says_everything(tmp_path):
 
 
 SIZES = {"vcpus": [1], "per_vcpu_hour": 0.04}
+AWS = {"kind": "aws", "image": "ami-1", "store": "s3://bucket/probes"}
+ENOUGH = {"budget": 1, "time_limit": 60}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,29 @@ SIZES = {"vcpus": [1], "per_vcpu_hour": 0.04}
         ({"advisor": "cherrypik"}, "advisor", "cherrypick"),
         ({"advisor": {"name": "cherrypick", "leest": 3}}, "advisor.leest", "least"),
         ({"measure": "lokal"}, "measure.kind", "local"),
-        ({"measure": "aws"}, "measure.kind", "booked only"),
+        ({"measure": "aws"}, "measure.image", "ami-"),
+        ({"measure": {**AWS, "image": "latest"}}, "measure.image", "image"),
+        ({"measure": {**AWS, "store": "s3:///x"}, **ENOUGH}, "measure.store", "bucket"),
+        ({"measure": {**AWS, "terms": "reserved"}, **ENOUGH}, "measure.terms", "spot"),
+        ({"measure": {**AWS, "boot_limit": "soon"}, **ENOUGH}, "measure.boot_limit", "90s"),
+        ({"measure": AWS, "budget": 1}, "time_limit", "cost money"),
+        ({"measure": AWS, "time_limit": 60}, "budget", "dollars"),
+        ({"measure": AWS, **ENOUGH}, "candidates", "instance type"),
+        (
+            {"measure": AWS, **ENOUGH, "sizes": None, "types": {"names": ["c5.large"], "counts": [1, 2]}},
+            "types.counts",
+            "one machine",
+        ),
+        (
+            {
+                "measure": {**AWS, "region": "eu-west-1"},
+                **ENOUGH,
+                "sizes": None,
+                "types": {"names": ["c5.large"]},
+            },
+            "measure.region",
+            "us-east-1",
+        ),
         ({"name": "a/b"}, "name", "letters"),
         ({"folder": "/no/such/folder"}, "folder", "folder"),
         ({"environment": {"A": 1}}, "environment.A", "text"),
@@ -78,6 +102,19 @@ def test_what_is_wrong_is_named_with_its_field_and_the_fix(change, field, part):
         make_advise_spec(given, source="job.toml")
     assert told.value.field == field and part in str(told.value) and told.value.source == "job.toml"
     assert told.value.fix
+
+
+def test_a_search_at_aws_says_where_and_how_long(tmp_path):
+    (tmp_path / "job.toml").write_text(
+        'command = ["true"]\nbudget = 1\ntime_limit = "2m"\n[types]\nnames = ["c5.large"]\n'
+        '[measure]\nkind = "aws"\nimage = "ami-1"\nstore = "s3://bucket/probes"\nterms = "spot"\n'
+        'boot_limit = "90s"\nsubnets = {us-east-1b = "subnet-1"}\n'
+    )
+    measure = read_advise_spec(tmp_path / "job.toml", {"measure.zones": ["us-east-1b"]}).measure
+    assert (measure.terms, measure.boot_limit, measure.zones) == ("spot", 90.0, ("us-east-1b",))
+    assert (
+        measure.region is None and measure.subnets == {"us-east-1b": "subnet-1"} and ".git" in measure.leave
+    )
 
 
 def test_what_the_command_line_got_wrong_is_told_as_its_own():

@@ -9,12 +9,13 @@ from typing import Any
 import click
 import msgspec
 
+from tradewind.advice.measuring.interface import Quote
 from tradewind.cli import terminal
 from tradewind.cli.report import find_run
 from tradewind.cli.spec_options import changes_in
 from tradewind.errors import Misuse
 from tradewind.session import durations
-from tradewind.session.advise import Advised, advise, replay_advice, resume_advice
+from tradewind.session.advise import Advised, advise, booking_quotes, replay_advice, resume_advice
 from tradewind.session.advise_outlook import Row, against_current, money, sentence
 from tradewind.session.advise_spec import make_advise_spec, read_advise_spec
 from tradewind.session.report.study.drawing import number
@@ -63,6 +64,7 @@ def _options(function: Any) -> Any:
 @terminal.runs_folder
 @click.option("--resume", help="Go on with a run: latest, its number, name or folder.")
 @click.option("--replay", help="Make a run's every suggestion again and compare.")
+@click.option("--dry-run", is_flag=True, help="At EC2: what would be booked and its most; books nothing.")
 def command(
     *,
     spec: Path | None,
@@ -70,6 +72,7 @@ def command(
     out: Path,
     resume: str | None,
     replay: str | None,
+    dry_run: bool,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -82,6 +85,8 @@ def command(
     given = [name for name, value in (("SPEC", spec), ("--resume", resume), ("--replay", replay)) if value]
     if len(given) > 1:
         raise Misuse(f"there is {given[0]} too", field=given[1], fix="Leave one of the two out.")
+    if dry_run and (resume is not None or replay is not None):
+        raise Misuse("nothing new is booked there", field="--dry-run", fix="Give a SPEC with it.")
     if replay is not None:
         count = replay_advice(_folder(replay, out))
         if as_json:
@@ -105,8 +110,32 @@ def command(
             asked = make_advise_spec({}, source="the command line", overrides=changes)
         else:
             asked = read_advise_spec(spec, changes)
+        if dry_run:
+            return _show_quotes(booking_quotes(asked), as_json=as_json)
         found = advise(asked, console=tell)
     return _show(found, as_json=as_json)
+
+
+def _show_quotes(found: tuple[Quote, ...], *, as_json: bool) -> int:
+    """What would be booked for a probe of each candidate."""
+    if as_json:
+        terminal.show({"quotes": msgspec.to_builtins(found)})
+        return 0
+    heads = ("configuration", "instance", "terms", "an hour", "held at most", "costs at most")
+    rows = [
+        (
+            each.candidate,
+            f"{each.type}@{each.zone}",
+            each.terms.replace("_", " "),
+            money(each.per_hour),
+            durations.text(each.seconds),
+            money(each.most),
+        )
+        for each in found
+    ]
+    terminal.table(heads, rows, numbers=(3, 4, 5))
+    click.echo("nothing was booked; EC2 has checked the requests, and an object went to the store and back")
+    return 0
 
 
 def _folder(run: str, out: Path) -> Path:

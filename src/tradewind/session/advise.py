@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tradewind import __version__, clock
 from tradewind.advice.configuration.advice import Advice
 from tradewind.advice.configuration.advisors import advisor
 from tradewind.advice.configuration.interface import Advisor, Probe, Stop
 from tradewind.advice.configuration.recommendation import Recommendation, recommended
-from tradewind.advice.measuring.interface import INTERRUPTED, Measured, Measurer, Order
-from tradewind.advice.measuring.local import LocalMeasurer, environment_of
-from tradewind.advice.measuring.ray import RayMeasurer
+from tradewind.advice.measuring.interface import INTERRUPTED, Measured, Measurer, Order, Quote
+from tradewind.advice.measuring.local import environment_of
 from tradewind.data.record_lines import RecordLines
 from tradewind.data.runs import DONE, FAILED, PAUSED, RunIndex, new_run_directory
 from tradewind.errors import Diverged, Misuse
 from tradewind.market.measured_runs import STOPPED, TIMED_OUT
 from tradewind.session.advise_candidates import Candidates, candidates_of, filled, room_of
+from tradewind.session.advise_measuring import check_budget, measurer_of, payable, quotes_of
 from tradewind.session.advise_outlook import Row, rows_of, settings_of, toml_of
 from tradewind.session.advise_records import (
     PROBES,
@@ -35,13 +36,15 @@ from tradewind.session.advise_records import (
     Suggested,
     history_in,
 )
-from tradewind.session.advise_spec import AdviseSpec, MeasureSpec, make_advise_spec
+from tradewind.session.advise_spec import AdviseSpec, make_advise_spec
 from tradewind.session.report.advice.page import write_advice_page
 from tradewind.session.report.advice.reading import advice_data
 from tradewind.session.stretch import heeding_interrupts
 
 REPORT, SETTINGS = "report.html", "recommended.toml"
 """What a run's folder holds beside its records: the attempts, the page, and the tables for other specs."""
+_TAKEN_BACK = 3
+"""Attempts in a row that were taken from us, after which the candidate is not to be had."""
 _EARLIER = (
     "{} past runs are of this workload, {} of {} others; {} are on configurations that are no candidates and "
     "were left out"
@@ -87,11 +90,19 @@ def advise(what: AdviseSpec | None = None, *, console: Told | None = None, **opt
     elif options:
         raise Misuse("a spec says everything itself", field=next(iter(options)), fix="Leave the rest out.")
     found = candidates_of(what)
-    history = History(_asked(what, found))
     if what.command is None:
-        return _from_the_record(history)
-    search = _Search(history, None, console)
-    return search.run()
+        return _from_the_record(History(_asked(what, found, "")))
+    measurer = measurer_of(what, found.configurations, found.types, console)
+    return _Search(History(_asked(what, found, measurer.told)), None, console, measurer).run()
+
+
+def booking_quotes(what: AdviseSpec) -> tuple[Quote, ...]:
+    """What a search at AWS would book for a probe of each candidate, and what that may cost; books nothing.
+
+    EC2 checks a request for each type, and an object is put and got as an instance would. Misuse for whatever
+    is wrong, and where nothing would be booked.
+    """
+    return quotes_of(what, candidates_of(what))
 
 
 def resume_advice(directory: str | Path, *, console: Told | None = None) -> Advised:
@@ -100,7 +111,11 @@ def resume_advice(directory: str | Path, *, console: Told | None = None) -> Advi
     A probe that ran when its driver was killed is made again; what it has cost is charged as far as is known.
     """
     directory = Path(directory).absolute()
-    return _Search(history_in(directory), directory, console).run()
+    history = history_in(directory)
+    asked, measurer = history.asked, None
+    if history.over is None:
+        measurer = measurer_of(asked.spec, asked.configurations, asked.types, console)
+    return _Search(history, directory, console, measurer).run()
 
 
 def replay_advice(directory: str | Path) -> int:
@@ -127,13 +142,17 @@ def replay_advice(directory: str | Path) -> int:
 class _Search:
     """One drive of a search."""
 
-    def __init__(self, history: History, directory: Path | None, console: Told | None) -> None:
+    def __init__(
+        self, history: History, directory: Path | None, console: Told | None, measurer: Measurer | None
+    ) -> None:
+        """`measurer` is None where nothing is to be run any more."""
         self.history, self.directory = history, directory
         self.tell: Told = console or (lambda words: None)
         self.spec = history.asked.spec
         self.advisor = _advisor(self.spec)
-        self.measurer = measurer_of(self.spec.measure)
+        self._measurer = measurer
         self.stop = threading.Event()
+        self.taken_back = 0
 
     def run(self) -> Advised:
         """Go on until it is over or paused, whatever was there before."""
@@ -142,7 +161,8 @@ class _Search:
                 self._begin()
             return self._on()
         finally:
-            self.measurer.close()
+            if self._measurer is not None:
+                self._measurer.close()
 
     def _begin(self) -> None:
         """Look at every candidate, then make the folder and write down what is asked."""
@@ -150,6 +170,7 @@ class _Search:
             assert self.spec.command is not None
             filled(self.spec.command, each)
             self.measurer.check(each.name, room_of(each), float(each.features.get("machines", 1)))
+        check_budget(self.spec, self.history.asked.configurations)
         self.directory = new_run_directory(self.spec.out, self.spec.name).absolute()
         RecordLines(self.directory / RECORDS).append(self.history.asked)
         self.history = history_in(self.directory)  # as whoever resumes or replays will have it
@@ -181,8 +202,7 @@ class _Search:
     def _step(self) -> None:
         """One probe, or the end."""
         suggested = self.history.suggested
-        left = self.history.left
-        if suggested is None or (left is not None and left <= 0):
+        if suggested is None or _unpaid(self.history, suggested) is not None:
             said = _next(self.history, self.advisor)
             if isinstance(said, Stop):
                 best = recommended(self.history.view, self.advisor)
@@ -207,11 +227,19 @@ class _Search:
         )
         self._write(begun)
         self.tell(f"probe {number}, {configuration.name}: {suggested.reason}")
-        self._end(begun, self.measurer.measure(self._order(begun), self._work, self.stop.is_set))
+        found = self.measurer.measure(self._order(begun), self._work, self.stop.is_set)
+        self.taken_back += 1
+        if found.status != INTERRUPTED or self.stop.is_set():
+            self.taken_back = 0
+        elif self.taken_back >= _TAKEN_BACK:
+            words = f"{found.words} It is given up after {self.taken_back} attempts in a row."
+            found = replace(found, status=FAILED, words=words)
+            self.taken_back = 0
+        self._end(begun, found)
 
     def _recover(self, lost: Begun) -> None:
         """The driver was killed while an attempt ran: end what is left of it, and note what is known."""
-        found = self.measurer.recover(self._order(lost), self._work)
+        found = self.measurer.recover(self._order(lost), self._work, self.stop.is_set)
         if found is None:
             found = Measured(1e-6, INTERRUPTED, "It was not started.")
         self._end(lost, found)
@@ -230,15 +258,18 @@ class _Search:
                 dollars=dollars,
                 words=found.words,
                 seen=found.seen,
+                charged=found.charged,
             )
         )
-        self.tell(f"  {found.status} after {found.seconds:.3g} s, ${dollars:.4g}. {found.words}".rstrip())
+        lease = "" if found.charged is None else f" (its lease: ${found.charged:.4g})"
+        words = f"  {found.status} after {found.seconds:.3g} s, ${dollars:.4g}{lease}. {found.words}"
+        self.tell(words.rstrip())
 
     def _limit(self, suggested: Suggested, per_hour: float) -> tuple[float | None, str]:
         """Seconds after which the probe is ended, and how it has ended then."""
         limits = [(self.spec.time_limit, TIMED_OUT), (suggested.limit, STOPPED)]
         if (left := self.history.left) is not None:
-            limits.append((max(left, 0.0) / per_hour * 3600, STOPPED))
+            limits.append((payable(left, per_hour, self.spec), STOPPED))
         known = [(limit, how) for limit, how in limits if limit is not None]
         return min(known, key=lambda each: each[0]) if known else (None, "")
 
@@ -254,7 +285,13 @@ class _Search:
             room_of(configuration),
             begun.limit,
             begun.at_limit,
+            begun.configuration,
         )
+
+    @property
+    def measurer(self) -> Measurer:
+        assert self._measurer is not None
+        return self._measurer
 
     @property
     def _work(self) -> Path:
@@ -264,11 +301,6 @@ class _Search:
     def _write(self, record: Record) -> None:
         self.records.append(record)
         self.history = self.history.and_then(record)
-
-
-def measurer_of(spec: MeasureSpec) -> Measurer:
-    """Where probes are made."""
-    return RayMeasurer(spec.address) if spec.kind == "ray" else LocalMeasurer()
 
 
 def told(history: History, chosen: Advisor, directory: Path | None = None) -> Advised:
@@ -309,8 +341,7 @@ def _from_the_record(history: History) -> Advised:
     )
 
 
-def _asked(spec: AdviseSpec, found: Candidates) -> Asked:
-    measurer = measurer_of(spec.measure)
+def _asked(spec: AdviseSpec, found: Candidates, told: str) -> Asked:
     notes: tuple[str, ...] = ()
     if spec.runs is not None:
         others = sum(map(len, found.corpus.values()))
@@ -322,7 +353,7 @@ def _asked(spec: AdviseSpec, found: Candidates) -> Asked:
         types=found.types,
         earlier=found.earlier,
         corpus=found.corpus,
-        told=measurer.told,
+        told=told,
         notes=notes,
     )
 
@@ -342,7 +373,24 @@ def _next(history: History, chosen: Advisor) -> Suggested | Stop:
     said: Probe | Stop = chosen.next(view)
     if isinstance(said, Stop):
         return said
-    return Suggested(configuration=view.space[said.configuration].name, reason=said.reason, limit=said.limit)
+    name = view.space[said.configuration].name
+    suggested = Suggested(configuration=name, reason=said.reason, limit=said.limit)
+    return _unpaid(history, suggested) or suggested
+
+
+def _unpaid(history: History, suggested: Suggested) -> Stop | None:
+    """The end, where what is left of the budget does not pay for a probe."""
+    spec, left = history.asked.spec, history.left
+    if left is None:
+        return None
+    if left <= 0:
+        return Stop(f"The budget of {spec.budget:g} dollars is spent.")
+    space = history.view.space
+    per_hour = space[space.number(suggested.configuration)].per_hour
+    if payable(left, per_hour, spec) > 0:
+        return None
+    name = suggested.configuration
+    return Stop(f"What is left of the budget, ${left:.4g}, does not pay for a probe of {name}.")
 
 
 def _same(now: Any, recorded: Any, history: History) -> None:

@@ -69,8 +69,16 @@ class Ended(Struct, frozen=True, tag="ended", kw_only=True):
     """One of `ENDS`, or `interrupted`, after which the probe is made again."""
     seconds: float
     dollars: float
+    """Of the run, at the candidate's price."""
     words: str = ""
     seen: Mapping[str, float] = {}
+    charged: float | None = None
+    """Of its lease, where there was one: what it cost to know."""
+
+    @property
+    def paid(self) -> float:
+        """US dollars that the attempt is off the budget."""
+        return self.dollars if self.charged is None else self.charged
 
 
 class Over(Struct, frozen=True, tag="over", kw_only=True):
@@ -108,7 +116,7 @@ class History(Struct, frozen=True):
     @property
     def spent(self) -> float:
         """US dollars of all attempts; past runs were paid for before."""
-        return sum(each.dollars for each in self.ended)
+        return sum(each.paid for each in self.ended)
 
     @property
     def left(self) -> float | None:
@@ -140,7 +148,7 @@ class History(Struct, frozen=True):
 
     @property
     def view(self) -> AdvisingView:
-        """All that the advisor may know now. What interrupted attempts have cost is off the budget."""
+        """All that the advisor may know now. What attempts have cost beside their runs is off the budget."""
         asked = self.asked
         space = ConfigurationSpace(asked.configurations, "candidates")
         probes = tuple(
@@ -150,7 +158,7 @@ class History(Struct, frozen=True):
         budget = asked.spec.budget
         if budget is not None:
             budget += sum(run.dollars for run in asked.earlier)
-            budget -= sum(each.dollars for each in self.ended if each.status == INTERRUPTED)
+            budget -= self.spent - sum(run.dollars for run in probes)
         return AdvisingView(
             space,
             asked.spec.objective,

@@ -5,6 +5,7 @@ One set of names for the TOML file, for `tw.advise(...)` and for the options of 
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,9 +72,31 @@ class MeasureSpec(Struct, frozen=True, kw_only=True):
     """Where probes are made."""
 
     kind: str = "local"
-    """`local`: within limits on this machine. `ray`: on the nodes of a Ray cluster of one's own."""
+    """`local`: within limits on this machine. `ray`: on the nodes of a Ray cluster of one's own. `aws`: on an
+    instance of EC2 for each probe. What follows the address is for `aws`."""
     address: str = "auto"
     """Of the Ray cluster."""
+    region: str | None = None
+    """None for that of `types`, or us-east-1."""
+    zones: tuple[str, ...] = ()
+    """Empty for all of the region."""
+    terms: str = "on_demand"
+    """`on_demand`, or `spot`: then the candidate's price is the limit of the bid."""
+    image: str = ""
+    """The machine image (AMI): Linux with cloud-init, Python 3.9 or later, and what the command needs."""
+    store: str = ""
+    """`s3://BUCKET/PREFIX` by which an instance gets the command's folder and tells how it went."""
+    boot_limit: float = 300.0
+    """Seconds from a grant to the program's first sign of life."""
+    leave: tuple[str, ...] = (".git", ".venv", "__pycache__", "*.pyc")
+    """Patterns of what is not sent of the command's folder: of names at any depth, or with a leading `/` of
+    paths from there on. Never sent is `out`."""
+    subnets: dict[str, str] = {}
+    """The subnet of a zone; a zone that is not named uses its default subnet."""
+    security_groups: tuple[str, ...] = ()
+    """No port needs to be open; S3 has to be within reach."""
+    instance_profile: str = ""
+    """For what the command itself may do; a probe needs none."""
 
 
 class AdviseSpec(Struct, frozen=True, kw_only=True):
@@ -154,9 +177,11 @@ def make_advise_spec(
 
     check(given, where, schema("advise"))
     objective = given.get("objective", {})
+    measure = given.get("measure", {})
     for table, field, name in (
         (given, "time_limit", "time_limit"),
         (objective, "deadline", "objective.deadline"),
+        (measure, "boot_limit", "measure.boot_limit"),
     ):
         if table.get(field) is not None:
             table[field] = durations.seconds(table[field], source=where(name), field=name)
@@ -210,12 +235,7 @@ def _check_together(spec: AdviseSpec, where: Any) -> None:
     if not Path(spec.folder).is_dir():
         raise Misuse("is no folder", source=where("folder"), field="folder", fix="Name the command's folder.")
     if spec.measure.kind == "aws":
-        raise Misuse(
-            "instances of EC2 are booked only: nothing of ours can run a command there",
-            source=where("measure.kind"),
-            field="measure.kind",
-            fix="Run it there yourself and give the times as past runs, or measure on Ray.",
-        )
+        _check_aws(spec, where)
     if spec.measure.kind == "local" and "{" not in spec.command[0]:
         program = spec.command[0]
         beside = Path(spec.folder, program) if "/" in program else None
@@ -226,6 +246,47 @@ def _check_together(spec: AdviseSpec, where: Any) -> None:
                 field="command",
                 fix="Give a program that is on the PATH, or its path.",
             )
+
+
+def _check_aws(spec: AdviseSpec, where: Any) -> None:
+    """What real money needs: where, by which way, and at most how long and how much."""
+    measure = spec.measure
+    for field, value, fix in (
+        ("measure.image", measure.image, 'Give an image of the region, such as "ami-0abc".'),
+        ("measure.store", measure.store, 'Give a prefix such as "s3://bucket/probes".'),
+        ("time_limit", spec.time_limit, "Say after how long any run is ended: instances cost money."),
+        ("budget", spec.budget, "Say how many dollars all probes may cost."),
+    ):
+        if not value:
+            raise Misuse("is not given", source=where(field), field=field, fix=fix)
+    if not re.match(r"s3://[^/]+", measure.store):
+        raise Misuse(
+            f"{measure.store!r} is no bucket",
+            source=where("measure.store"),
+            field="measure.store",
+            fix="Give a prefix such as s3://bucket/probes.",
+        )
+    if spec.types is not None and measure.region not in (None, spec.types.region):
+        raise Misuse(
+            f"the types are of {spec.types.region}",
+            source=where("measure.region"),
+            field="measure.region",
+            fix="Leave it out.",
+        )
+    if spec.types is not None and set(spec.types.counts) != {1}:
+        raise Misuse(
+            "a probe on EC2 has one machine",
+            source=where("types.counts"),
+            field="types.counts",
+            fix="Leave it out.",
+        )
+    if spec.types is None and not (spec.candidates and all(each.type for each in spec.candidates)):
+        raise Misuse(
+            "candidates need an instance type to be had at EC2",
+            source=where("candidates"),
+            field="candidates",
+            fix="Add [types], or a type to each of [[candidates]].",
+        )
 
 
 def _name_of(path: Path) -> str:

@@ -45,11 +45,16 @@ class MeasurerLaws:
     ) -> Order:  # fmt: skip
         """An order for a command, on one processor."""
         room = Room(1.0, memory)
-        return Order(name, command, str(self.folder), {"TRADEWIND_VCPUS": "1"}, room, limit, at_limit)
+        told = {"TRADEWIND_VCPUS": "1"}
+        return Order(name, command, str(self.folder), told, room, limit, at_limit, "fits")
 
     def measured(self, *command: str, stop: Callable[[], bool] = lambda: False, **more: object) -> Measured:
         """How a command goes."""
         return self.measurer.measure(self.order(*command, **more), self.work, stop)  # type: ignore[arg-type]
+
+    def made_there(self, name: str) -> Path:
+        """A file that a command makes in its working directory, whether or not it is there yet."""
+        return self.folder / name
 
     def marked(self, word: str) -> list[int]:
         """The living processes whose command has a word."""
@@ -79,7 +84,7 @@ class MeasurerLaws:
         assert found.status == DONE, found.words
         assert found.seconds >= 0.2 and 0 < found.seen["cpu_user"] <= 1.1
         assert found.seconds * (found.seen["cpu_user"] + found.seen["cpu_system"]) >= 0.19
-        assert (self.folder / "out").read_text().isdigit()
+        assert self.made_there("out").read_text().isdigit()
 
     def test_2_a_run_has_one_processor_if_it_is_given_one(self) -> None:
         # Two burners of 0.2 s of a processor cannot be through before 0.4 s on one.
@@ -117,12 +122,13 @@ class MeasurerLaws:
         assert found.status == DONE and not self.marked(word)
 
     def test_2_it_is_interrupted_when_it_is_asked_to_stop(self) -> None:
-        word, begun = f"3{os.getpid()}.3", self.folder / "begun"
-        found = self.measured("sh", "-c", f"touch begun; sleep {word}", stop=begun.exists)
+        word = f"3{os.getpid()}.3"
+        begun: Callable[[], bool] = lambda: self.made_there("begun").exists()  # noqa: E731
+        found = self.measured("sh", "-c", f"touch begun; sleep {word}", stop=begun)
         assert found.status == INTERRUPTED and found.seconds < 25 and not self.marked(word)
 
     def test_3_nothing_runs_on_when_its_driver_is_killed(self) -> None:
-        word, order = f"3{os.getpid()}.4", None
+        word = f"3{os.getpid()}.4"
         order = self.order("sh", "-c", f"touch begun; setsid sleep {word} & sleep {word}")
         driver = os.fork()
         if not driver:
@@ -131,18 +137,18 @@ class MeasurerLaws:
             finally:
                 os._exit(1)
         passed = clock.stopwatch()
-        while not ((self.folder / "begun").exists() and len(self.marked(word)) >= 2):
+        while not (self.made_there("begun").exists() and len(self.marked(word)) >= 2):
             assert passed() < 20, "it was never started"
         os.kill(driver, signal.SIGKILL)
         os.waitpid(driver, 0)
-        found = self.measurer.recover(order, self.work)
+        found = self.measurer.recover(order, self.work, lambda: True)
         assert found is not None and found.status == INTERRUPTED and 0 < found.seconds < 25
         assert not self.marked(word)
 
     def test_3_an_attempt_that_ended_before_its_driver_was_killed_is_told_as_it_ended(self) -> None:
         order = self.order("sh", "-c", "exit 4")
         found = self.measurer.measure(order, self.work, lambda: False)
-        assert self.make().recover(order, self.work) == found and found.status == FAILED
+        assert self.make().recover(order, self.work, lambda: False) == found and found.status == FAILED
 
     def test_3_one_that_never_began_is_not_known(self) -> None:
-        assert self.measurer.recover(self.order("true"), self.work) is None
+        assert self.measurer.recover(self.order("true"), self.work, lambda: False) is None

@@ -37,6 +37,8 @@ class Order(Struct, frozen=True):
     """Seconds after which it is killed."""
     at_limit: str
     """How it has ended then: `stopped` or `timed_out`."""
+    candidate: str = ""
+    """The candidate's name."""
 
 
 class Measured(Struct, frozen=True):
@@ -50,6 +52,26 @@ class Measured(Struct, frozen=True):
     """Why, and the end of what the command said, where it did not end well."""
     seen: Mapping[str, float] = msgspec.field(default_factory=dict)
     """`cpu_user` and `cpu_system` as shares of the cores that it had; `held_gib`, the most memory it held."""
+    charged: float | None = None
+    """US dollars that its lease came to, by our reckoning, getting ready included; None where nothing was
+    leased."""
+
+
+class Quote(Struct, frozen=True, kw_only=True):
+    """What would be booked for one probe of a candidate, and what that may cost."""
+
+    candidate: str
+    type: str
+    zone: str
+    terms: str
+    per_hour: float
+    """US dollars for an hour, now."""
+    most_per_hour: float
+    """What an hour may come to: a spot bid's limit, the list price on demand."""
+    seconds: float
+    """The longest that a probe holds it, whatever the probe does."""
+    most: float
+    """US dollars for so long at that price."""
 
 
 class Measurer(Protocol):
@@ -58,7 +80,9 @@ class Measurer(Protocol):
     1. `check` raises Misuse for what cannot be run there, before anything is.
     2. `measure` returns once nothing that the command started runs any more, however it ended. What it
        returns is in the folder before, so that a driver that is killed meanwhile finds it.
-    3. A driver that is killed leaves nothing running; `recover` sees to that, and says what is known.
+    3. A driver that is killed leaves nothing that runs on for ever; `recover` sees to the rest, and says what
+       is known. Where a probe outlives its driver, on a machine of its own, `recover` waits for its end and
+       nothing is paid for twice.
     """
 
     @property
@@ -74,7 +98,7 @@ class Measurer(Protocol):
         """Make the run; `stop` is asked often, and ends it as `interrupted`."""
         ...
 
-    def recover(self, order: Order, work: Path) -> Measured | None:
+    def recover(self, order: Order, work: Path, stop: Callable[[], bool]) -> Measured | None:
         """How an attempt went whose driver is gone, once nothing of it runs; None if it never began."""
         ...
 

@@ -112,8 +112,9 @@ class LocalMeasurer:
             return msgspec.structs.replace(found, status=FAILED)
         return found
 
-    def recover(self, order: Order, work: Path) -> Measured | None:
+    def recover(self, order: Order, work: Path, stop: Callable[[], bool]) -> Measured | None:
         """How an attempt went whose driver is gone; its keeper is given a while to end what it keeps."""
+        del stop  # that while is short
         folder = work / order.name
         if not folder.exists():
             return None

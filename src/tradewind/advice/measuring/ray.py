@@ -104,8 +104,9 @@ class RayMeasurer:
             ray.kill(actor)
         return found
 
-    def recover(self, order: Order, work: Path) -> Measured | None:
+    def recover(self, order: Order, work: Path, stop: Callable[[], bool]) -> Measured | None:
         """How long an attempt had run when its driver last said so, once its actor is dead."""
+        del stop  # an actor that has no driver ends within seconds
         folder = work / order.name
         if not folder.exists():
             return None

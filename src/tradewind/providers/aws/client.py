@@ -1,4 +1,4 @@
-"""The only module that speaks through boto3: requests are sent in threads, with stated time limits.
+"""The only module here that speaks through boto3: requests are sent in threads, with stated time limits.
 
 boto3's own retries are off. What is temporary is tried again here, in the clock's world, where it can be
 cancelled; every request that we make may be sent twice (`RunInstances` carries a client token).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -23,6 +24,11 @@ CONNECT, READ = 5.0, 20.0
 PATIENCE = 60.0
 """Seconds of the wall's for which a request that fails for a while is tried again."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 8.0
+LONGEST_LINK = 7 * 86400.0
+"""Seconds for which S3 heeds a signed address at most."""
+_S3_ADDRESSES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_CHOOSING = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_REGION")
+"""The environment's words on which credentials and region are meant."""
 
 _sessions: dict[str, Any] = {}
 _making = threading.Lock()
@@ -101,20 +107,100 @@ class Ec2:
             self._client = None
 
 
-def _made(region: str, endpoint_url: str, profile: str) -> Any:
-    """A client of boto3; Misuse if it is not installed or cannot be configured so."""
+class Links:
+    """Addresses of objects in a bucket that are signed here and now: whoever has one needs no credentials.
+
+    Signed with the credentials of the environment, as `data.s3_store` finds them; where `AWS_DEFAULT_REGION`
+    names none, for a bucket in `region`. They end with the credentials that signed them.
+    """
+
+    def __init__(self, bucket: str, region: str) -> None:
+        """Raises MissingExtra without boto3, Misuse without credentials."""
+        boto3, config = _boto3()
+        own = any(os.environ.get(name) for name in _S3_ADDRESSES)
+        settings = config(
+            signature_version="s3v4",
+            request_checksum_calculation="when_required",  # of what will be put, nobody knows the sum yet
+            s3={"addressing_style": "path" if own else "virtual"},
+        )
+        with _making:
+            chosen = " ".join(["links", *(os.environ.get(name, "") for name in _CHOOSING)])
+            if chosen not in _sessions:
+                _sessions[chosen] = boto3.session.Session()
+            session = _sessions[chosen]
+            self._credentials = session.get_credentials()
+            self._client = session.client("s3", region_name=session.region_name or region, config=settings)
+        self._bucket = bucket
+        if self._credentials is None:
+            raise Misuse(
+                "there are no AWS credentials",
+                source=f"s3://{bucket}",
+                fix="Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+            )
+
+    def check(self, seconds: float) -> None:
+        """Raise Misuse where a link could not be heeded for so long.
+
+        Of a session token that stands in the environment nobody here knows when it ends.
+        """
+        if seconds > LONGEST_LINK:
+            raise Misuse(
+                f"links would have to last {seconds / 86400:.3g} days, and S3 heeds them for 7",
+                source=f"s3://{self._bucket}",
+                fix="Set a shorter time_limit.",
+            )
+        ends_within = getattr(self._credentials, "refresh_needed", None)
+        if ends_within is None:
+            return
+        try:
+            self._credentials.get_frozen_credentials()  # renewed, if they are about to end
+        except Exception as problem:
+            raise refusals.translated(problem, "credentials", f"s3://{self._bucket}") from problem
+        if ends_within(refresh_in=seconds):
+            raise Misuse(
+                f"these credentials end within {seconds / 3600:.3g} hours, and links with them",
+                source=f"s3://{self._bucket}",
+                fix="Set a shorter time_limit, or use credentials that last longer.",
+            )
+
+    def get(self, key: str, seconds: float) -> str:
+        """An address that gives the object for so long."""
+        return self._signed("get_object", key, seconds)
+
+    def put(self, key: str, seconds: float) -> str:
+        """An address that takes the object's content, by HTTP's PUT, for so long."""
+        return self._signed("put_object", key, seconds)
+
+    def _signed(self, method: str, key: str, seconds: float) -> str:
+        what = {"Bucket": self._bucket, "Key": key}
+        signed: str = self._client.generate_presigned_url(method, Params=what, ExpiresIn=int(seconds))
+        return signed
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
+
+def _boto3() -> tuple[Any, Any]:
+    """boto3, and the class of its settings; MissingExtra where it is not installed."""
     try:
         import boto3  # noqa: PLC0415 -- an extra
         from botocore.config import Config  # noqa: PLC0415
     except ImportError:
         raise MissingExtra("boto3", "aws", "the provider `aws`") from None
+    return boto3, Config
+
+
+def _made(region: str, endpoint_url: str, profile: str) -> Any:
+    """A client of boto3; Misuse if it is not installed or cannot be configured so."""
+    boto3, config_of = _boto3()
     if endpoint_url and not re.match(r"https?://", endpoint_url):
         raise Misuse(
             f"{endpoint_url!r} is no address", source="provider aws", field="endpoint_url", fix="Use http(s)."
         )
     if profile not in _sessions:
         _sessions[profile] = boto3.session.Session(profile_name=profile or None)
-    config = Config(
+    config = config_of(
         connect_timeout=CONNECT, read_timeout=READ, retries={"total_max_attempts": 1}, max_pool_connections=8
     )
     return _sessions[profile].client(

@@ -186,6 +186,26 @@ class AwsProvider:
         asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(asking)
 
+    async def adopt(self) -> tuple[Lease, ...]:
+        """The leases that an earlier process rented under this driver's name, those that are over included.
+
+        For a driver that was killed, and goes on under the same name: what it holds is held again, and
+        billed from its launch. Where EC2 shows nothing, it is asked for `settle` seconds: what was rented at
+        the kill may show late. EC2 forgets an instance about an hour after its end.
+        """
+        passed = clock.stopwatch()
+        while True:
+            seen = sightings(await self._ec2.ask(requests.instances({DRIVER: self._driver})))
+            if seen or passed() >= self._settle:
+                break
+            await clock.sleep_until(clock.now() + min(1.0, self._settle) * clock.speed())
+        for each in seen:
+            terms = Terms.SPOT if each.spot else Terms.ON_DEMAND
+            instance = Instance(each.id, self._catalog.type(each.type), each.zone)
+            self._hold(Lease(each.id, instance, terms, each.launched, purpose=each.purpose or "work"))
+            self._take_in(each.id, each, None, clock.now())
+        return tuple(self._listed[each.id] for each in seen)
+
     async def release(self, lease: LeaseId) -> None:
         """End a lease; where EC2 does not answer it stays listed, and the looks try on."""
         if lease not in self._open:
@@ -336,10 +356,13 @@ class AwsProvider:
         for each in granted:
             instance = Instance(each.id, kind, bid.pool.zone)
             lease = Lease(each.id, instance, bid.terms, each.launched, bid.limit, bid.purpose)
-            self._listed[each.id] = self._open[each.id] = lease
+            self._hold(lease)
             leases.append(lease)
         self._bell.ring()
         return tuple(leases)
+
+    def _hold(self, lease: Lease) -> None:
+        self._listed[lease.id] = self._open[lease.id] = lease
 
     def _answered(self, take: str, leases: tuple[LeaseId, ...]) -> None:
         if self._ledger is not None:
