@@ -42,6 +42,7 @@ OURS = "tradewind"
 HELD_OUT = ("hmmlearn", "imblearn", "statsmodels", "surprise", "gensim", "statsforecast")
 ROUNDS = 5
 SMALL = 1 << 20
+_COMMAND = "import sys; from tradewind.cli.main import main; sys.exit(main(sys.argv[1:]))"
 _CORPUS = Path(__file__).parent / "model_corpus"
 
 
@@ -110,8 +111,9 @@ def generated_lists(folder: Path) -> Allowed:
     """What is shipped, and the lists of the libraries that are not, made now."""
     folder.mkdir()
     found = [name for name in HELD_OUT if importlib.util.find_spec(name) is not None]
+    asked = [part for name in found for part in ("--make-list", name)]
     subprocess.run(
-        [sys.executable, "-m", "tradewind.data.model_files.allowed.making", *found, "--output", str(folder)],
+        [sys.executable, "-W", "ignore", "-c", _COMMAND, "audit", "model", *asked, "--lists", str(folder)],
         check=True, capture_output=True, timeout=900,
     )  # fmt: skip
     return allowed_from(folder)

@@ -72,3 +72,15 @@ def test_a_clean_file_is_converted_and_another_refused(files, capsys):
 def test_what_is_not_there_is_misuse(tmp_path, capsys):
     assert main(["audit", "model", str(tmp_path / "none.pkl")]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_list_is_made_and_allowed(tmp_path, capsys, monkeypatch):
+    (tmp_path / "toymodels.py").write_text("class Model:\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "m.pkl").write_bytes(b"\x80\x02ctoymodels\nModel\n)\x81.")
+    assert told(capsys, tmp_path / "m.pkl")[0] == 1
+    code, found = told(capsys, "--make-list", "toymodels", "--lists", tmp_path / "lists")
+    (made,) = found["lists"]
+    assert code == 0 and made["names"] == 1
+    assert told(capsys, tmp_path / "m.pkl", "--allow", made["path"])[0] == 0
+    assert told(capsys)[0] == 2

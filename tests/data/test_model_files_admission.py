@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tradewind.data.model_files.admission import admit
+from tradewind.data.model_files.admission import admit, admit_beside
 from tradewind.errors import Misuse
 
 
@@ -52,3 +52,18 @@ def test_types_that_the_operator_trusts_are_allowed(tmp_path):
     with pytest.raises(Misuse):
         admit(tmp_path / "x")
     assert admit(tmp_path / "x", trusted=["builtins.print"]) == "pickle"
+
+
+def test_beside_code_only_what_would_harm_is_refused(tmp_path):
+    (tmp_path / "model.py").write_text("import os\n\n\nclass Model:\n    pass\n")
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
+    (tmp_path / "own.dat").write_bytes(b"\xff\xfe\x00\x01" * 9)
+    (tmp_path / "good.pkl").write_bytes(pickle.dumps({"w": np.ones(3)}))
+    admit_beside(tmp_path)
+    inner = tmp_path / "deep"
+    inner.mkdir()
+    (inner / "weights.bin").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(Misuse, match=r"builtins\.print") as problem:
+        admit_beside(tmp_path)
+    assert problem.value.source == str(inner / "weights.bin")
+    admit_beside(tmp_path, trusted=["builtins.print"])

@@ -1,6 +1,5 @@
 """Parts of files as files, and streams that unfold within a budget."""
 
-import gc
 import io
 import tempfile
 
@@ -43,8 +42,7 @@ def test_what_grows_goes_to_a_file_and_leaves_nothing(monkeypatch, tmp_path):
         spool.add(CONTENT[start : start + 300])
     assert Source(spool).read(0, len(CONTENT) + 1) == CONTENT
     assert spool.seek(5) == 5 and spool.read(2) == CONTENT[5:7] and spool.readall() == CONTENT[7:]
-    del spool
-    gc.collect()
+    del spool  # the last reference
     assert list(tmp_path.iterdir()) == []
 
 

@@ -44,10 +44,10 @@ def test_a_text_longer_than_asked_for_is_refused():
 
 def test_long_messages_are_read_in_blocks_and_counted():
     counted = []
-    content = (b"\x12\x80\x80\x08" + b"x" * (1 << 17)) * 3 + b"\x08\x05" * 100_000
+    content = (b"\x12\x80\x80\x08" + b"x" * (1 << 17)) * 3 + b"\x08\x05" * 20_000
     message = Message(Source(content), counted.append)
     found = list(message.fields())
-    assert len(found) == 100_003 and found[-1].value == 5 and sum(counted) > 99_000
+    assert len(found) == 20_003 and found[-1].value == 5 and sum(counted) > 19_000
 
 
 @settings(max_examples=50, deadline=None)

@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 
+from tradewind.data.model_files import scanner
 from tradewind.data.model_files.scanner import scan_bytes, scan_file
 
 torch = pytest.importorskip("torch")
@@ -61,6 +62,34 @@ def test_torchscript_is_clean_and_its_classes_are_no_modules():
         lambda name, content: b"\x80\x02c__torch__.A\nB\n)\x81." if name.endswith(".pkl") else content,
     )
     assert "pickle-global" in rules(bad)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_a_trace_has_shapes_without_numbers_and_constants_of_its_own():
+    class Viewed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shift = torch.ones(8)  # neither a parameter nor a buffer
+
+        def forward(self, x):
+            return x.view(3, -1) + self.shift
+
+    file = io.BytesIO()
+    traced = torch.jit.trace(Viewed(), torch.ones(3, 2, 4), check_trace=False)
+    torch.jit.save(traced, file)
+    content = file.getvalue()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = {name.partition("/")[2] for name in archive.namelist()}
+    assert {"traced_inputs.pkl", "traced_inputs/0", "constants/0"} <= names
+    scan = scan_bytes(content)
+    assert (scan.findings, scan.format) == ((), "torchscript")
+    for member in ("traced_inputs/0", "constants/0"):
+        longer = rewritten(content, lambda n, c, member=member: c + b"\0" if n.endswith(member) else c)
+        assert "torch-storage" in rules(longer)
+    emptied = rewritten(content, lambda n, c: b"" if n.endswith("constants/0") else c)
+    assert "torch-storage" in rules(emptied)
+    bad = rewritten(content, lambda n, c: BAD if n.endswith("traced_inputs.pkl") else c)
+    assert "pickle-call" in rules(bad)
 
 
 def test_the_payload_is_found_in_any_member():
@@ -120,9 +149,11 @@ def test_a_tensor_pickled_by_itself_is_inspected_inside():
     assert scan_bytes(pickle.dumps(torch.arange(3.0))).verdict == "clean"
 
 
-def test_a_large_checkpoint_is_not_read_into_memory(tmp_path):
+def test_a_large_checkpoint_is_not_read_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(scanner, "_SMALL", 1 << 20)
+    monkeypatch.setattr(scanner, "scan_bytes", None)  # what reads it whole
     path = tmp_path / "large.pt"
-    torch.save({"w": torch.zeros(20 << 20)}, path)
+    torch.save({"w": torch.zeros(1 << 20)}, path)
     scan = scan_file(path)
     assert (scan.verdict, scan.format) == ("clean", "torch-zip")
-    assert scan.size > 64 << 20
+    assert scan.size > 4 << 20

@@ -5,8 +5,17 @@ import sqlite3
 
 import pytest
 
-from tradewind.data.runs import CRASHED, DONE, PAUSED, RUNNING, RunIndex, new_run_directory, process_identity
-from tradewind.errors import Corrupt, Misuse
+from tradewind.data.runs import (
+    CRASHED,
+    DONE,
+    PAUSED,
+    RUNNING,
+    RunIndex,
+    Serving,
+    new_run_directory,
+    process_identity,
+)
+from tradewind.errors import Corrupt, Misuse, Temporary
 
 
 def test_a_run_is_recorded_and_found(tmp_path):
@@ -35,6 +44,41 @@ def test_what_is_not_there_is_misuse(tmp_path):
     for wrong in (lambda: index.get(7), lambda: index.update(7, state=DONE), lambda: index.resume(7)):
         with pytest.raises(Misuse, match="no run 7"):
             wrong()
+
+
+def test_an_endpoint_is_found_by_name_and_does_not_become_the_latest(tmp_path):
+    index = RunIndex(tmp_path)
+    shop = index.begin("shop", "", tmp_path / "shop-1", Serving())
+    assert index.find("latest").id == shop.id and not (tmp_path / "latest").exists()
+    adult = index.begin("adult", "{}", tmp_path / "adult-1")
+    again = index.begin("shop", "", tmp_path / "shop-2", Serving())
+    assert (index.find("latest").id, index.find("shop").id) == (adult.id, again.id)
+    assert (tmp_path / "latest").resolve() == tmp_path / "adult-1"
+    kept = Serving("http://here", 2)
+    assert index.update(again.id, cost=0.5, endpoint=kept).endpoint == kept
+    assert RunIndex(tmp_path).list()[0].endpoint.replicas == 2 and index.get(adult.id).endpoint is None
+    assert index.update(again.id, state=DONE).endpoint == Serving("http://here", 0)
+
+
+def test_a_record_of_before_endpoints_gets_room_for_them(tmp_path):
+    index = RunIndex(tmp_path)
+    old = index.begin("adult", "{}", tmp_path / "adult-1")
+    with sqlite3.connect(tmp_path / "index.sqlite") as connection:
+        connection.execute("DROP TABLE endpoints")
+    connection.close()
+    index = RunIndex(tmp_path)
+    assert index.get(old.id) == old
+    assert index.begin("shop", "", tmp_path / "shop-1", Serving()).endpoint == Serving()
+
+
+def test_a_record_that_cannot_be_written_is_temporary(tmp_path):
+    index = RunIndex(tmp_path)
+    run = index.begin("adult", "{}", tmp_path / "adult-1")
+    with sqlite3.connect(tmp_path / "index.sqlite") as connection:
+        connection.execute("DROP TABLE runs")
+    connection.close()
+    with pytest.raises(Temporary, match="no such table"):
+        index.update(run.id, state=DONE)
 
 
 def _drive(root, connection):

@@ -74,6 +74,20 @@ def test_a_class_is_opened_by_name_only(tmp_path, monkeypatch):
     assert model.predict({"x": np.zeros(1, "f4")})["y"] == 1 and model.memory >= 5
 
 
+def test_files_beside_a_class_are_scanned_before_it_is_imported(tmp_path, monkeypatch):
+    package = tmp_path / "code"
+    package.mkdir()
+    (package / "beside_by_test.py").write_text("raise RuntimeError('it was imported')")
+    monkeypatch.syspath_prepend(str(package))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights.pt").write_bytes(b"\x80\x02cos\nmkdir\nX\x01\x00\x00\x00x\x85R.")
+    opening = Opening(str(tmp_path / "model"), python="beside_by_test:Model")
+    with pytest.raises(Misuse, match=r"weights\.pt.*blocked: os\.mkdir|weights\.pt.*blocked: posix\.mkdir"):
+        open_model(opening)
+    with pytest.raises(Misuse, match="it was imported"):
+        open_model(msgspec.structs.replace(opening, unscanned=True))
+
+
 def test_an_opening_travels_as_plain_values():
     opening = Opening("p", "a:B", "", ("t.T",), 2, False, {"x": (3, 4)})
     assert msgspec.convert(told(opening), Opening) == opening

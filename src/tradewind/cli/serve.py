@@ -71,6 +71,7 @@ _UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40
 )
 @click.option("--trust", multiple=True, help="A class that settings may name, module:Class; code is run.")
 @click.option("--trust-type", multiple=True, help="A type that a skops file may hold.")
+@click.option("--unscanned", is_flag=True, help="Files beside classes in Python are not scanned.")
 @click.option("--endpoints", default="", help="A folder: endpoints can be made while it runs, and are kept.")
 @click.option("--folders", default="", help="A folder below which callers may load models: POST /models.")
 @click.option("--overflow", help="Where late requests go: functions (a local host), functions:URL or :aws.")
@@ -115,6 +116,7 @@ def command(
     patience: float | None,
     trust: tuple[str, ...],
     trust_type: tuple[str, ...],
+    unscanned: bool,
     endpoints: str,
     folders: str,
     overflow: str | None,
@@ -153,6 +155,7 @@ def command(
         if not _CONTAINER.is_dir():
             raise Misuse("no model is named", field="path", fix="Name a run, a model or a folder of them.")
         path = str(_CONTAINER)
+    trusted = Trust(code=trust, types=trust_type, unscanned=unscanned)
     address = Address(
         host=host,
         http_port=port,
@@ -198,7 +201,7 @@ def command(
             name=name,
             address=address,
             options=options,
-            trust=Trust(code=trust, types=trust_type),
+            trust=trusted,
             overflow=relief,
             grace=grace,
             ready=ready,
@@ -212,7 +215,7 @@ def command(
             routing=over.Routing(selection=selection, scaling=scaling, replicas=replicas, warm=not cold),
             address=address,
             options=options,
-            trust=Trust(code=trust, types=trust_type),
+            trust=trusted,
             certificate=certificate,
             key=key,
             grace=grace,
@@ -227,7 +230,7 @@ def command(
         folders=folders,
         address=address,
         options=options,
-        trust=Trust(code=trust, types=trust_type),
+        trust=trusted,
         certificate=certificate,
         key=key,
         overflow=relief,

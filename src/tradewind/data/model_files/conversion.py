@@ -169,7 +169,7 @@ def _torch_zip(source: Source, inspection: _Members) -> Graph:
     if order in by_name and content(order) != b"little":
         raise Refused("tensors of a big-endian machine")
     inner = Source(content(f"{root}data.pkl"), "data.pkl")
-    named = ZipStorages(by_name, root)
+    named = ZipStorages(by_name, f"{root}data/")
     root_value, _ = read_pickle(inner, inspection, persistent=named.identified)
     return Graph(root_value, _cached(lambda stored: content(f"{root}data/{stored.key}")))
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from tradewind.data.model_files.allowed.lists import shipped
 from tradewind.data.model_files.findings import Finding, Rule, Scan
 from tradewind.data.model_files.formats.repositories import RULES as FOLDER_RULES
 from tradewind.data.model_files.formats.repositories import inspect_folder, raw_files
@@ -54,7 +53,7 @@ def scan_bytes(
     content: bytes, name: str = "", *, allowed: Allowed | None = None, budget: Budget | None = None
 ) -> Scan:
     """The verdict on bytes; `name` is shown and not looked at."""
-    scanning = Scanning(shipped() if allowed is None else allowed, budget or Budget())
+    scanning = Scanning(allowed, budget or Budget())
     found = scanning.inspect(Source(content))
     return Scan(name, found, len(content), hashlib.sha256(content).hexdigest(), tuple(scanning.findings))
 
@@ -81,7 +80,7 @@ def scan_file(
         if about.st_size <= _SMALL:
             return scan_bytes(file.read(), str(path), allowed=allowed, budget=budget)
         digest = _digest(file)
-        scanning = Scanning(shipped() if allowed is None else allowed, budget or Budget())
+        scanning = Scanning(allowed, budget or Budget())
         source = Source(file)
         found = scanning.inspect(source)
         after = os.fstat(file.fileno())
@@ -110,7 +109,7 @@ def scan_folder(
     root = Path(path)
     if not root.is_dir():
         raise Misuse("there is no folder here", source=str(path), fix="Name a folder, or scan the file.")
-    whole = Scanning(shipped() if allowed is None else allowed, budget or Budget())
+    whole = Scanning(allowed, budget or Budget())
     numbers = whole.guarded(lambda: raw_files(root, whole)) or frozenset()
     whole.guarded(lambda: inspect_folder(root, whole))
     scans = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO, TypeVar
 
+from tradewind.data.model_files.allowed.lists import shipped
 from tradewind.data.model_files.findings import Finding, Rule
 from tradewind.data.model_files.identification import (
     FAULT,
@@ -24,12 +25,27 @@ _PREVIEW, _MESSAGE, _NAME = 120, 300, 200
 class Scanning:
     """What inspectors are given: it fulfils `Inspection`."""
 
-    def __init__(self, allowed: Allowed, budget: Budget) -> None:
-        self.allowed, self.budget = allowed, budget
+    def __init__(self, allowed: Callable[[], Allowed] | Allowed | None, budget: Budget) -> None:
+        """`allowed` may be what gives it, which is asked once a file names something; None is what ships.
+
+        Most formats name nothing, and reading the lists takes longer than reading such a file.
+        """
+        self._allowed, self.budget = shipped if allowed is None else allowed, budget
         self.findings: list[Finding] = []
         self._seen: set[Finding] = set()
         self._unpacked = self._opcodes = self._members = self._depth = 0
         self._inner: list[str] = []
+
+    @property
+    def allowed(self) -> Allowed:
+        """What a file may name, call and build."""
+        if not isinstance(self._allowed, Allowed):
+            self._allowed = self._allowed()
+        return self._allowed
+
+    @allowed.setter
+    def allowed(self, allowed: Allowed) -> None:
+        self._allowed = allowed
 
     def found(
         self,

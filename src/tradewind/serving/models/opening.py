@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from tradewind.data.model_files.admission import admit
+from tradewind.data.model_files.admission import admit, admit_beside
 from tradewind.errors import Misuse, TradewindError
 from tradewind.serving.models.answers import RowsDiffer, first_answer
 from tradewind.serving.models.interface import LoadedModel
@@ -61,6 +61,8 @@ class Opening(Struct, frozen=True):
     """Whether it must answer requests of zeros before it is given out."""
     shapes: dict[str, tuple[int, ...]] = {}
     """Lengths of open dimensions in those requests, by the input's name, without the rows."""
+    unscanned: bool = False
+    """Whether the files beside a class in Python are not scanned, as its operator vouches for them too."""
 
 
 def open_model(what: Opening | str | os.PathLike[str]) -> LoadedModel:
@@ -107,8 +109,11 @@ def _try(model: Opened, source: str, opening: Opening) -> None:
 def _opened(opening: Opening) -> tuple[Opened, int]:
     """The model, and the bytes that the process took before, with the runtime's own code among them."""
     if opening.python:
+        folder = Path(opening.path) if opening.path else None
+        if folder is not None and not opening.unscanned:
+            admit_beside(folder, trusted=opening.trusted)  # before any of its code is imported
         before = resident()
-        return open_class(opening.python, Path(opening.path) if opening.path else None), before
+        return open_class(opening.python, folder), before
     path = artefact_in(Path(opening.path))
     kind = recognised(path)
     if opening.network and kind is not Kind.WEIGHTS:

@@ -49,6 +49,8 @@ class Trust(Struct, frozen=True):
     """Classes, as `module:Class`, that settings may name; `module:*` for all of a module."""
     types: tuple[str, ...] = ()
     """Types that skops files may hold, as `package.module.Type`."""
+    unscanned: bool = False
+    """Whether files beside classes in Python are not scanned."""
 
     def allows(self, home: str) -> bool:
         """Whether a class may be imported and run."""
@@ -157,7 +159,7 @@ class Repository:
                 )  # fmt: skip
         return Opening(
             str(where), settings.python, settings.network, self.trust.types, settings.threads,
-            settings.warm_up, settings.shapes,
+            settings.warm_up, settings.shapes, self.trust.unscanned,
         )  # fmt: skip
 
     def _there(self, name: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import enum
+import functools
 import importlib
 import importlib.machinery
 import importlib.metadata
@@ -22,12 +23,13 @@ import platform
 import sys
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tradewind.data.model_files.allowed.denied import acts_by_name, denied
 from tradewind.data.model_files.allowed.lists import NameList
 from tradewind.data.model_files.allowed.plainness import is_plain, made_by_reducing
+from tradewind.data.model_files.allowed.scopes import taken, visited
 
 _SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: what a class statement makes
@@ -45,8 +47,10 @@ def list_of(library: str) -> NameList:
     for module in _modules(root):
         for name, value in sorted(vars(module).items()):
             for home, own, uses in _uses(library, module, name, value):
-                _add(names, home, own, uses)
-    return NameList(_project(library), _version(library, root), names, platform.python_version())
+                if taken(library, home, own, uses):
+                    _add(names, home, own, uses)
+    project = _project(library)
+    return NameList(project, _version(project, root), names, platform.python_version())
 
 
 def _add(names: dict[str, dict[str, str]], module: str, name: str, uses: str) -> None:
@@ -58,20 +62,36 @@ def _add(names: dict[str, dict[str, str]], module: str, name: str, uses: str) ->
 
 def _modules(root: types.ModuleType) -> Iterator[types.ModuleType]:
     """The library's modules, as many as can be imported in silence."""
+    library = root.__name__
     yield root
-    seen = {root.__name__}
-    for found in pkgutil.walk_packages(
-        getattr(root, "__path__", []), f"{root.__name__}.", onerror=lambda _: None
-    ):
-        if denied(found.name, "x"):
-            continue
-        with contextlib.suppress(Exception), _silence():
-            module = importlib.import_module(found.name)
+    seen, packages = {library}, [root]
+    while packages:
+        package = packages.pop(0)
+        for found in pkgutil.iter_modules(getattr(package, "__path__", []), f"{package.__name__}."):
+            if denied(found.name, "x") or not visited(library, found.name) or found.name in seen:
+                continue
             seen.add(found.name)
+            module = _imported(found.name)
+            if module is None:
+                continue
             yield module
+            if found.ispkg:
+                packages.append(module)
     for name, module in sorted(sys.modules.items()):
-        if name.startswith(f"{root.__name__}.") and name not in seen and isinstance(module, types.ModuleType):
+        of_it = name.startswith(f"{library}.") and name not in seen and visited(library, name)
+        if of_it and isinstance(module, types.ModuleType):
             yield module
+
+
+def _imported(name: str) -> types.ModuleType | None:
+    """A module; None where it cannot be imported, for want of another library or because it is a program."""
+    try:
+        with _silence():
+            return importlib.import_module(name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a program that is imported may exit, a test may skip itself
+        return None
 
 
 @contextlib.contextmanager
@@ -224,12 +244,16 @@ def _defaults(cls: type) -> Iterator[types.FunctionType]:
 
 
 def _project(library: str) -> str:
-    projects = importlib.metadata.packages_distributions().get(library, [library])
-    return projects[0]
+    return _projects().get(library, [library])[0]
 
 
-def _version(library: str, root: types.ModuleType) -> str:
+@functools.cache
+def _projects() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+def _version(project: str, root: types.ModuleType) -> str:
     try:
-        return importlib.metadata.version(_project(library))
+        return importlib.metadata.version(project).partition("+")[0]  # without the build: 2.13.0+cpu
     except importlib.metadata.PackageNotFoundError:
         return str(getattr(root, "__version__", "unknown"))

@@ -7,14 +7,14 @@ may be named; `c` may be called, `n` made without being initialised, `b` given s
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from tradewind.data.durable_files import write_durably
-from tradewind.data.model_files.allowed.denied import denied
+from tradewind.data.model_files.allowed.denied import refused_of
 from tradewind.data.model_files.inspection import Allowed
 from tradewind.errors import Misuse
 
@@ -38,15 +38,18 @@ def read_list(path: Path) -> NameList:
     except (OSError, msgspec.DecodeError) as error:
         raise Misuse(
             f"this is no list of allowed names ({error})", source=str(path),
-            fix="Make one: python -m tradewind.data.model_files.allowed.making LIBRARY",
+            fix="Make one: tradewind audit model --make-list LIBRARY",
         ) from None  # fmt: skip
-    for module, names in found.names.items():
-        for name, uses in names.items():
-            if set(uses) - set(USES):
-                raise Misuse(
-                    f"{uses!r} is no use of a name", source=str(path), field=f"{module}.{name}",
-                    fix=f"Use letters of {USES!r}.",
-                )  # fmt: skip
+    used: set[str] = set()
+    for names in found.names.values():
+        used.update(names.values())
+    for uses in used:
+        if not set(uses) <= set(USES):
+            places = ((m, n) for m, names in found.names.items() for n, each in names.items() if each == uses)
+            raise Misuse(
+                f"{uses!r} is no use of a name", source=str(path), field=".".join(next(places)),
+                fix=f"Use letters of {USES!r}.",
+            )  # fmt: skip
     return found
 
 
@@ -59,24 +62,21 @@ def write_list(path: Path, made: NameList) -> None:
 
 def allowed_by(lists: Iterable[NameList]) -> Allowed:
     """What any of the lists allows, without what none may allow."""
-    named: set[str] = set()
-    uses: Mapping[str, set[str]] = {letter: set() for letter in USES}
+    by_uses: dict[str, set[str]] = {}
     for each in lists:
         for module, names in each.names.items():
+            refused = refused_of(module, names)
             for name, letters in names.items():
-                if denied(module, name):
+                if name in refused:
                     continue
-                full = f"{module}.{name}"
-                named.add(full)
-                for letter in letters:
-                    uses[letter].add(full)
-    return Allowed(
-        frozenset(named),
-        frozenset(uses["c"]),
-        frozenset(uses["b"]),
-        frozenset(uses["n"]),
-        frozenset(uses["i"]),
-    )
+                if letters not in by_uses:
+                    by_uses[letters] = set()
+                by_uses[letters].add(f"{module}.{name}")
+
+    def those(letter: str) -> frozenset[str]:
+        return frozenset().union(*(names for letters, names in by_uses.items() if letter in letters))
+
+    return Allowed(those(""), those("c"), those("b"), those("n"), those("i"))
 
 
 @functools.cache

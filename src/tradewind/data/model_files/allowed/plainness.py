@@ -7,8 +7,10 @@ may be on a list only if all that it calls is in a short list of functions and m
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import textwrap
+import tokenize
 import types
 from typing import Any
 
@@ -119,11 +121,39 @@ def is_plain(function: Any) -> bool:
         return False
     if not isinstance(function, types.FunctionType):
         return False
+    statement = _statement(function)
+    return statement is not None and all(map(_harmless, ast.walk(statement)))
+
+
+def _statement(function: types.FunctionType) -> ast.stmt | None:
+    """The statement that a function is written in; None where its source cannot be had."""
+    code = function.__code__
+    found = _definitions(code.co_filename).get((code.co_firstlineno, code.co_name))
+    if found is not None:
+        return found
+    try:  # a lambda, or a function that was made by others
+        return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except (OSError, TypeError, SyntaxError, IndentationError, IndexError):
+        return None
+
+
+@functools.lru_cache(64)
+def _definitions(path: str) -> dict[tuple[int, str], ast.stmt]:
+    """The functions of a file by first line and name; none where it cannot be read."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError, IndentationError):
-        return False
-    return all(_harmless(node) for node in ast.walk(tree.body[0]))
+        with tokenize.open(path) as file:
+            tree = ast.parse(file.read())
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    found: dict[tuple[int, str], ast.stmt] = {}
+    left: list[ast.AST] = [tree]
+    while left:
+        for each in ast.iter_child_nodes(left.pop()):
+            if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
+                found[(min((each.lineno, *(mark.lineno for mark in each.decorator_list))), each.name)] = each
+            if isinstance(each, ast.stmt) and hasattr(each, "body"):
+                left.append(each)
+    return found
 
 
 def _harmless(node: ast.AST) -> bool:
@@ -146,11 +176,10 @@ def made_by_reducing(cls: type) -> list[types.FunctionType | type]:
         function = next((vars(each)[name] for each in cls.__mro__[:-1] if name in vars(each)), None)
         if not isinstance(function, types.FunctionType):
             continue
-        try:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-        except (OSError, TypeError, SyntaxError, IndentationError):
+        statement = _statement(function)
+        if statement is None:
             continue
-        for node in ast.walk(tree):
+        for node in ast.walk(statement):
             if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and node.value.elts:
                 first = node.value.elts[0]
                 if isinstance(first, ast.Name):

@@ -11,7 +11,7 @@ from typing import Any
 
 from tradewind.data.model_files.pickles import rules
 from tradewind.data.model_files.pickles.reader import Decoder
-from tradewind.data.model_files.pickles.runs import Decoded, run_of
+from tradewind.data.model_files.pickles.runs import Decoded, appended_run, run_of
 from tradewind.data.model_files.pickles.stream import Broken
 from tradewind.data.model_files.pickles.stubs import Blob
 
@@ -30,7 +30,8 @@ def proto(machine: Decoder) -> None:
 
 def frame(machine: Decoder) -> None:
     """A frame begins."""
-    machine.stream.frame(int.from_bytes(machine.read(8), "little"))
+    stream = machine.stream
+    stream.frame(int.from_bytes(stream.read(8), "little"))
 
 
 def text_int(machine: Decoder) -> None:
@@ -45,6 +46,15 @@ def text_int(machine: Decoder) -> None:
 def text_float(machine: Decoder) -> None:
     """A floating-point number in text."""
     machine.append(float(machine.readline()[:-1].partition(b"\0")[0]))
+
+
+def appended(machine: Decoder, target: list[Any]) -> None:
+    """Append all numbers in text that follow, each with its own APPEND, to the list that has had one."""
+    stream = machine.stream
+    if stream.index < stream.end and stream.data[stream.index] in b"IF":
+        values, stream.index = appended_run(stream.data, stream.index, stream.end)
+        target += values
+        machine.opcodes += 2 * len(values)
 
 
 def string(machine: Decoder, width: int, kind: str, signed: bool = False) -> None:
@@ -147,7 +157,8 @@ def numbers(opcode: int, decode: Callable[[bytes], Any], width: int) -> Callable
     def number(machine: Decoder) -> None:
         stream = machine.stream
         stop = stream.index + width
-        if stop < stream.end and stream.data[stop] == opcode:
+        third = stop + width + 1
+        if third < stream.end and stream.data[stop] == stream.data[third] == opcode:
             values, stream.index = run_of(decoded, stream.data, stream.index - 1, stream.end)
             machine.stack.extend(values)
             machine.opcodes += len(values) - 1

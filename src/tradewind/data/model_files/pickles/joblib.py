@@ -29,8 +29,13 @@ def array_of(machine: Reader, wrapper: Made, inner: Callable[[Reader], Any]) -> 
     if len(wrapper.states) != 1 or type(state) is not dict:
         raise Broken("an array's wrapper has no plain state")
     shape, order, subclass = state.get("shape"), state.get("order"), state.get("subclass")
-    if type(shape) is not tuple or not all(type(each) is int and each >= 0 for each in shape):
+    if type(shape) is not tuple:
         raise Broken("an array's shape is none")
+    count = 1
+    for each in shape:
+        if type(each) is not int or each < 0:
+            raise Broken("an array's shape is none")
+        count *= each
     if order not in ("C", "F") or type(subclass) is not Named or subclass.name not in _SUBCLASSES:
         raise Broken("an array's wrapper holds what joblib never writes")
     try:
@@ -52,9 +57,6 @@ def array_of(machine: Reader, wrapper: Made, inner: Callable[[Reader], Any]) -> 
             machine.danger(
                 rules.PADDING, f"{length} bytes before an array are no padding", "BUILD", ARRAY_WRAPPER
             )
-    count = 1
-    for each in shape:
-        count *= each
     size = count * element.size
     offset = stream.skip(size)
     return Array(stream.source, element.text, shape, order, offset, size)

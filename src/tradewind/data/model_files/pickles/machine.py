@@ -21,6 +21,7 @@ from tradewind.data.model_files.pickles import decoding, rules
 from tradewind.data.model_files.pickles.arguments import checked
 from tradewind.data.model_files.pickles.arrays import UnknownArray, element_of
 from tradewind.data.model_files.pickles.joblib import ARRAY_WRAPPER, array_of
+from tradewind.data.model_files.pickles.stepping import run
 from tradewind.data.model_files.pickles.stream import Broken, Stream
 from tradewind.data.model_files.pickles.stubs import Blob, Made, Named, key_of, preview
 
@@ -29,8 +30,6 @@ Tell = Callable[[Rule, str, int, str, str, str], None]
 Persistent = Callable[[Any], Any]
 """What a persistent identifier stands for; ValueError, with the reason, where it is none that may be used."""
 
-_CHUNK = 1 << 16
-_MEMOIZE, _BINGET = pickle.MEMOIZE[0], pickle.BINGET[0]
 _ENCODED = ("gAI", "gAM", "gAQ", "gAS", "gAU", "gAW", "8002", "8003", "8004", "8005")
 
 
@@ -66,7 +65,7 @@ class Machine(pickle._Unpickler):
         self.nested: list[tuple[Any, str]] = []
         """Strings that something allowed would load as a file: string, what would load it."""
         self._persistent, self._arrays = persistent, arrays
-        self._at = 0
+        self.at = stream.position
 
     def load(self, limit: int = 0) -> Any:
         """What the pickle would make, in stubs; Broken if it cannot be read, Stopped after `limit` opcodes.
@@ -79,7 +78,7 @@ class Machine(pickle._Unpickler):
         self.append = self.stack.append
         self.proto = 0
         try:
-            return self._run(limit)
+            run(self, _TABLE, limit or self.budget.opcodes)
         except pickle._Stop as stop:  # type: ignore[attr-defined]
             return stop.value
         except (Broken, Stopped):
@@ -90,38 +89,6 @@ class Machine(pickle._Unpickler):
             pickle.UnpicklingError,
         ) as error:  # fmt: skip
             raise Broken(_reason(error)) from None
-
-    def _run(self, limit: int) -> Any:
-        dispatch, stream, memo = _TABLE, self.stream, self.memo
-        budget = limit or self.budget.opcodes
-        while self.opcodes < budget:
-            steps = min(_CHUNK, budget - self.opcodes)
-            done = 0
-            try:
-                for done in range(1, steps + 1):  # noqa: B007 - told when it ends by an exception
-                    index = stream.index
-                    if index >= stream.end:
-                        if not stream.fill():
-                            raise EOFError
-                        index = stream.index
-                    self._at = index
-                    opcode = stream.data[index]
-                    stream.index = index + 1
-                    if opcode == _MEMOIZE:  # this and the next are half of all opcodes: without a call
-                        memo[len(memo)] = self.stack[-1]
-                        continue
-                    if opcode == _BINGET and index + 1 < stream.end:
-                        stream.index = index + 2
-                        self.append(memo[stream.data[index + 1]])
-                        continue
-                    handler = dispatch[opcode]
-                    if handler is None:
-                        raise Broken(f"there is no opcode {opcode:#04x}")
-                    handler(self)
-            finally:
-                self.opcodes += done
-            if len(self.memo) > self.budget.memo:
-                break
         raise Stopped
 
     # What a file may name and what it may do with it.
@@ -129,7 +96,7 @@ class Machine(pickle._Unpickler):
     @property
     def position(self) -> int:
         """Offset of the opcode that is being executed."""
-        return self.stream.base + self._at
+        return self.at
 
     def danger(self, rule: Rule, message: str, opcode: str, name: str = "", shown: Any = None) -> None:
         """Tell a finding; the machine goes on."""
@@ -182,7 +149,9 @@ class Machine(pickle._Unpickler):
     def filled(self, target: Any, items: list[Any], opcode: str) -> None:
         """Put items into a stub, told if its methods for that may do harm."""
         if type(target) is Made and target.name in self.allowed.items:
-            target.items += items
+            if not target.items:
+                target.items = []
+            target.items.extend(items)
         elif items:
             name = getattr(target, "name", type(target).__name__)
             self.danger(rules.ITEMS, f"items are put into {name}", opcode, name, items)
@@ -242,8 +211,12 @@ def _reduce(machine: Machine) -> None:
 
 
 def _newobj(machine: Machine) -> None:
-    args = machine.stack.pop()
-    machine.stack[-1] = machine.called(machine.stack[-1], args, "NEWOBJ")
+    stack = machine.stack
+    args, callee = stack.pop(), stack[-1]
+    if args == () and type(callee) is Named and callee.name in machine.allowed.news:
+        stack[-1] = Made(callee.name, (), None, "new")  # as `called` would, which most of them are
+    else:
+        stack[-1] = machine.called(callee, args, "NEWOBJ")
 
 
 def _newobj_ex(machine: Machine) -> None:
@@ -252,8 +225,8 @@ def _newobj_ex(machine: Machine) -> None:
 
 
 def _build(machine: Machine) -> None:
-    state = machine.stack.pop()
-    target = machine.stack[-1]
+    stack = machine.stack
+    state, target = stack.pop(), stack[-1]
     if type(target) is not Made:
         name = target.name if type(target) is Named else type(target).__name__
         if type(target) is Named or state:
@@ -297,7 +270,7 @@ def _inner(machine: Machine) -> Any:
             raise Broken("a pickle ends before its frame")
         stream.leave()
         stream.seek(stream.position)
-        machine._at = stream.index
+        machine.at = stream.position
 
 
 def _append(machine: Machine) -> None:
@@ -305,6 +278,7 @@ def _append(machine: Machine) -> None:
     target = machine.stack[-1]
     if type(target) is list:
         target.append(value)
+        decoding.appended(machine, target)
     else:
         machine.filled(target, [value], "APPEND")
 
@@ -451,4 +425,15 @@ _OURS: dict[bytes, Callable[[Machine], None]] = {
     pickle.BINFLOAT: decoding.numbers(pickle.BINFLOAT[0], lambda data: unpack(">d", data)[0], 8),
 }
 Machine.dispatch.update({opcode[0]: handler for opcode, handler in _OURS.items()})
-_TABLE: list[Callable[[Machine], None] | None] = [Machine.dispatch.get(each) for each in range(256)]
+
+
+def _unknown(machine: Machine) -> None:
+    raise Broken(f"there is no opcode {machine.stream.data[machine.stream.index - 1]:#04x}")
+
+
+_TABLE: list[Callable[[Machine], None]] = [Machine.dispatch.get(each, _unknown) for each in range(256)]
+
+
+def is_opcode(byte: int) -> bool:
+    """Whether a byte is an opcode of any protocol."""
+    return byte in Machine.dispatch

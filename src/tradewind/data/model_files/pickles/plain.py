@@ -12,7 +12,7 @@ from tradewind.data.model_files.allowed.lists import shipped
 from tradewind.data.model_files.findings import Rule
 from tradewind.data.model_files.inspection import Allowed, Budget, Exhausted, Inspection, Reading, Source
 from tradewind.data.model_files.pickles import rules
-from tradewind.data.model_files.pickles.machine import Machine, Persistent, Stopped
+from tradewind.data.model_files.pickles.machine import Machine, Persistent, Stopped, is_opcode
 from tradewind.data.model_files.pickles.stream import Broken, Stream
 from tradewind.data.model_files.pickles.stubs import Blob
 from tradewind.data.model_files.pickles.torch_legacy import MAGIC, Storages
@@ -84,6 +84,8 @@ def _inside(content: Any, loader: str, source: Source, inspection: Inspection) -
 
 def _without_joblib(source: Source, inspection: Inspection, offset: int, array: int) -> None:
     """Read the file without joblib's knowledge: what lies in an array must be no instruction then."""
+    if not any(map(is_opcode, source.read(array, 1))):
+        return  # such a reader comes as far as this, as we did, and no further
     told: list[_Told] = []
     machine = _machine(source, inspection, offset, told, None, arrays=False)
     with contextlib.suppress(Broken, Stopped):

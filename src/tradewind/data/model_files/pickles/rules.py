@@ -5,7 +5,7 @@ from __future__ import annotations
 from tradewind.data.model_files.findings import Rule
 
 _CONVERT = "Ask for the weights as safetensors, or load the file only where nothing is to be lost."
-_MAKING = "python -m tradewind.data.model_files.allowed.making LIBRARY"
+_MAKING = "tradewind audit model --make-list LIBRARY"
 
 GLOBAL = Rule(
     "pickle-global", "blocked",

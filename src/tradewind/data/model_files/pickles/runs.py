@@ -23,3 +23,22 @@ def run_of(decoded: Decoded, data: bytes, start: int, end: int) -> tuple[list[An
     found = decoded.run.match(data, start, end)
     stop = start if found is None else found.end()
     return [each[0] for each in decoded.item.iter_unpack(data[start:stop])], stop
+
+
+_APPENDED = {
+    ord("I"): (re.compile(rb"(?:I(?:0|-?[1-9][0-9]{0,17})\na){1,200}"), int),
+    ord("F"): (re.compile(rb"(?:F-?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:e[+-]?[0-9]{1,2})?\na){1,200}"), float),
+}
+
+
+def appended_run(data: bytes, start: int, end: int) -> tuple[list[Any], int]:
+    """The numbers in text from `start` on that are each appended at once, and where they end.
+
+    Only such as Python writes, which everybody reads alike: no other base, no truth value, nothing long.
+    """
+    pattern, read = _APPENDED[data[start]]
+    found = pattern.match(data, start, end)
+    if found is None:
+        return [], start
+    texts = data[start + 1 : found.end() - 2].split(b"\na" + data[start : start + 1])
+    return [read(each) for each in texts], found.end()

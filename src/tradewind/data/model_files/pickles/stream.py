@@ -105,9 +105,12 @@ class Stream:
 
     def skip(self, count: int) -> int:
         """Pass over `count` bytes without reading them; the offset of the first."""
-        self.check(count)
-        position = self.position
-        self.seek(position + count)
+        position = self.base + self.index
+        if self.index + count <= self.end:
+            self.index += count
+        else:
+            self.check(count)
+            self.seek(position + count)
         return position
 
     def seek(self, position: int) -> None:
@@ -121,13 +124,13 @@ class Stream:
 
     def frame(self, count: int) -> None:
         """Begin a frame of `count` bytes."""
-        if self.in_frame:
+        position = self.base + self.index
+        if self._frame_end is not None and self._frame_end > position:
             raise Broken("a frame begins before the last one ends")
-        self._frame_end = None
-        if count > self.left:
+        if count > self.source.size - position:
             raise Broken(f"a frame of {count:,} bytes is declared and {self.left:,} follow")
-        self._frame_end = self.position + count
-        self._bound()
+        self._frame_end = position + count
+        self.end = min(len(self.data), self.index + count)
 
     def leave(self) -> None:
         """Forget the frame: what follows stands outside of it."""
@@ -138,6 +141,9 @@ class Stream:
         """Bring the next bytes into the window; False at the end of the source."""
         if self._frame_end is not None and self.position >= self._frame_end:
             self._frame_end = None
+            self._bound()
+            if self.index < self.end:
+                return True
         self._fill(self.position)
         return self.end > self.index
 

@@ -37,7 +37,7 @@ class Made:
         """What BUILD gave it, in order."""
         self.element: Any = None
         """What a type of numpy's was found to describe; None until it is asked for."""
-        self.items: list[Any] = []
+        self.items: list[Any] | tuple[()] = ()
         """What was appended, or pairs of key and value, in order."""
 
 

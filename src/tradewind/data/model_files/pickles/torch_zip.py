@@ -21,6 +21,8 @@ _PLAIN = re.compile(
     r"version|byteorder|\.format_version|\.storage_alignment|\.data/(serialization_id|version)"
 )
 _WORD = re.compile(rb"[\w.\-]{0,64}\s?")
+_SHAPES = "traced_inputs"
+_SCRIPTED_PICKLES = ("constants", _SHAPES)
 _SCRIPTED = re.compile(r"__torch__(\.\w+)*")
 
 
@@ -41,22 +43,23 @@ def recognises(source: Source) -> bool:
 
 
 class Storages:
-    """The storages of one archive, as its pickle names them."""
+    """The storages of one pickle of an archive, in the folder that is named as the pickle is."""
 
-    def __init__(self, members: dict[str, Member], root: str) -> None:
-        self._members, self._root = members, root
+    def __init__(self, members: dict[str, Member], folder: str, shapes: bool = False) -> None:
+        """`shapes` where torch keeps the shapes of tensors alone, and leaves their storages empty."""
+        self._members, self._folder, self._shapes = members, folder, shapes
         self.used: dict[str, Stored] = {}
 
     def identified(self, identifier: Any) -> Any:
         """The storage that an identifier names. ValueError where the archive does not hold just that."""
         found = stored(identifier, 5)
-        member = self._members.get(f"{self._root}data/{found.key}")
+        member = self._members.get(f"{self._folder}{found.key}")
         if found.location == "meta":
             return found
         if member is None:
             raise ValueError(f"storage {found.key} is not in the archive")
         size = element_size(Named(found.kind)) * found.numel
-        if member.size != size:
+        if member.size != size and not (self._shapes and not member.size):
             raise ValueError(f"storage {found.key} has {member.size:,} bytes and not {size:,}")
         if member.method or member.flags & 1:
             raise ValueError(f"storage {found.key} is compressed or encrypted, as torch never writes it")
@@ -109,15 +112,17 @@ def inspect(source: Source, inspection: Inspection) -> None:
     if root is None:
         return
     by_name = {member.name: member for member in members}
-    storages = Storages(by_name, root)
     allowed = scripted(inspection.allowed, members, root)
     script = allowed is not inspection.allowed
-    pickles = [f"{root}data.pkl", *([f"{root}constants.pkl"] if script else [])]
-    for name in pickles:
+    pickles: dict[str, Storages] = {}
+    for stem in ("data", *(_SCRIPTED_PICKLES if script else ())):
+        name = f"{root}{stem}.pkl"
+        storages = pickles[name] = Storages(by_name, f"{root}{stem}/", shapes=stem == _SHAPES)
         member = by_name.get(name)
         content = opened(source, member, inspection) if member is not None else None
         if content is not None:
             _pickle(content, name, source, inspection, allowed, storages)
+    used = {name for storages in pickles.values() for name in storages.used}
     for member in members:
         own = member.name.removeprefix(root)
         if member.name in pickles or member.name.endswith("/") or (script and own.startswith("code/")):
@@ -126,7 +131,7 @@ def inspect(source: Source, inspection: Inspection) -> None:
         if content is None or (_PLAIN.fullmatch(own) and _WORD.fullmatch(content.read(80))):
             continue
         constant = script and own.startswith("constants/")
-        if member.name in storages.used or constant:
+        if member.name in used or constant:
             head = Source(content, f"{source.name}!{member.name}".lstrip("!"))
             if runs_as_pickle(head):
                 inspection.inside(content, member.name, source)
