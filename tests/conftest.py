@@ -2,7 +2,9 @@
 
 import importlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,3 +52,19 @@ def write_run():
 def resume_run():
     """A function that goes on with the run of `write_run`; see `small_run.resume_run`."""
     return importlib.import_module("small_run").resume_run
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory) -> Iterator[Any]:
+    """A `ray_clusters.SmallCluster` for all tests of a process: connect to it, and leave it again.
+
+    What a test has its tasks import, or read, lies in its `folder`; the learners of the journeys are there.
+    """
+    ray_clusters = importlib.import_module("ray_clusters")
+    folder = tmp_path_factory.mktemp("ray")
+    cluster = ray_clusters.SmallCluster(
+        (ROOT / "tests" / "journeys", folder), TRADEWIND_TEST_PACE=str(folder)
+    )
+    cluster.folder = folder
+    yield cluster
+    cluster.close()

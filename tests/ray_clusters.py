@@ -5,7 +5,9 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from unittest.mock import patch
 
 import ray
 from ray.cluster_utils import Cluster
@@ -23,22 +25,62 @@ QUICK = {
 
 
 class SmallCluster:
-    """A head and further nodes, each a raylet of its own; what is killed is replaced when it is asked for."""
+    """A head and further nodes, each a raylet of its own; what is killed is replaced when it is asked for.
 
-    def __init__(self) -> None:
-        # Ray leaves subprocesses and files to the garbage collector, which is said where warnings are errors.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
+    Its nodes find modules in `folders`, and have `environment` besides ours. This process is connected to it
+    within `connected`.
+    """
+
+    def __init__(self, folders: Iterable[Path] = (), **environment: str) -> None:
+        here = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        paths = [*map(str, folders), *filter(None, here)]
+        self.environment = {"PYTHONPATH": os.pathsep.join(paths), **environment}
+        with self._starting():
             self._cluster = Cluster(initialize_head=True, head_node_args={**SLIM, "_system_config": QUICK})
-            ray.init(address=self._cluster.address, log_to_driver=False, logging_level="ERROR")
         self.address: str = self._cluster.address
         self.head: str = self._cluster.head_node.node_id
         self._nodes = {self.head: self._cluster.head_node}
 
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[None]:
+        # Ray leaves subprocesses and files to the garbage collector, which is said where warnings are errors.
+        with warnings.catch_warnings(), patch.dict(os.environ, self.environment):
+            warnings.simplefilter("ignore", ResourceWarning)
+            yield
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator["SmallCluster"]:
+        """Connected, with the nodes that those before left, all of them free."""
+        with self._starting():
+            ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
+        try:
+            until(self._at_rest)
+            yield self
+            drained = set(self._nodes) & set(ray._private.state.state.get_draining_nodes())
+            for node in drained:
+                if self.raylet(node) is not None:
+                    self.kill(node)
+        finally:
+            with self._starting():
+                ray.shutdown()
+
+    def _at_rest(self) -> bool:
+        """Whether Ray knows who is alive, and nobody uses them."""
+        there = {each["NodeID"] for each in ray.nodes() if each["Alive"]}
+        left = ray._private.state.state.available_resources_per_node()
+        living = {node for node in self._nodes if self.raylet(node) is not None}
+        return there == living and all(left.get(node, {}).get("CPU") == SLIM["num_cpus"] for node in there)
+
+    def hold(self, count: int) -> None:
+        """Have so many nodes besides the head, and no more."""
+        for node in self.alive()[count:]:
+            self.kill(node)
+        self.grow(count)
+        until(self._at_rest)
+
     def grow(self, count: int) -> None:
         """Have at least so many nodes alive that are not the head and not drained."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
+        with self._starting():
             while len(self.alive()) < count:
                 node = self._cluster.add_node(**SLIM)
                 self._nodes[node.node_id] = node
@@ -79,9 +121,7 @@ class SmallCluster:
 
     def close(self) -> None:
         """End everything."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            ray.shutdown()
+        with self._starting():
             with contextlib.suppress(Exception):
                 self._cluster.shutdown()
             for node in self._nodes.values():
@@ -93,10 +133,11 @@ class SmallCluster:
 
 
 def small_cluster() -> Iterator[SmallCluster]:
-    """For a fixture of a module."""
+    """One of its own for a fixture of a module."""
     cluster = SmallCluster()
     try:
-        yield cluster
+        with cluster.connected():
+            yield cluster
     finally:
         cluster.close()
 

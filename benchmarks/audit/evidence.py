@@ -1,10 +1,10 @@
 """Which packages still have code in a slimmed image: our evidence by file, Syft, and a search by name.
 
-The image is sk-serve (Debian 12 with python3, scikit-learn 1.3.0 and 24 other wheels). It is traced by strace
-while it predicts and while it serves, slimmed, and written out. The truth is counted on the written tree by
-this file alone: `dpkg-query -L` and the wheels' RECORD files of the original name each package's files; a
-package has code if one of them that is no record (dist-info, documentation, manuals) is a regular file of the
-slim tree with the original's size.
+The image is sk-serve-vulnerable of tradewind.testing.images: Debian 12 with python3, scikit-learn 1.3.0, and
+19 other wheels, old ones of which advisories are known. It is traced by strace while it predicts and while it
+serves, slimmed, and written out. The truth is counted on the written tree by this file alone: `dpkg-query -L`
+and the wheels' RECORD files of the original name each package's files; a package has code if one of them that
+is no record (dist-info, documentation, manuals) is a regular file of the slim tree with the original's size.
 
 Ours answers from the inventory of the original and the list of kept paths. Syft looks at the slim tree twice:
 as slimmers usually leave it, without package databases, and as ours is written, with the filtered ones. The
@@ -44,7 +44,7 @@ from tradewind.audit.vulnerabilities.distributions import distribution
 from tradewind.audit.vulnerabilities.evidence import Evidence, report
 from tradewind.audit.vulnerabilities.matching import match
 from tradewind.audit.vulnerabilities.stored import shipped
-from tradewind.testing.images import missing_for_images, sk_serve
+from tradewind.testing.images import missing_for_images, sk_serve_vulnerable
 
 ROUNDS = 5
 TELLING = ("usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/lintian/", "usr/share/bug/",
@@ -182,7 +182,8 @@ def main() -> None:
     """Print the tables and one line of figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="one workload, Syft on one tree only")
-    parser.add_argument("--tree", type=Path, help="the sk-serve tree; it is built if this is not given")
+    parser.add_argument("--tree", type=Path, help="a tree of that recipe; it is built if this is not given")
+    parser.add_argument("--cache", type=Path, help="a folder that keeps what the recipe downloaded")
     parser.add_argument("--peer", default=shutil.which("syft"), help="the path of Syft")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="evidence-") as folder:
@@ -192,7 +193,7 @@ def main() -> None:
             missing = missing_for_images()
             if missing:
                 sys.exit(f"the image cannot be built: {missing}")
-            tree = sk_serve(scratch / "sk-serve")
+            tree = sk_serve_vulnerable(scratch / "tree", cache=arguments.cache)
         measure(tree, scratch, arguments.peer, arguments.quick)
 
 

@@ -1,6 +1,6 @@
 """The packages of an image's tree: ours beside Syft's, whole processes on the same tree, alternating.
 
-The tree is the recipe `sk_serve` (Debian 12 minbase, Python, 25 pinned wheels: scikit-learn, pandas,
+The tree is the recipe `sk_serve` (Debian 12 minbase, Python, 24 pinned wheels: scikit-learn, pandas,
 fastapi and what they need), built anew or given by `--tree`. Each side is one process that reads the tree
 and writes a CycloneDX document; the first run of each is not counted, so that both find the tree in the
 page cache. Ours also counts whose each file is and the bytes of each package, which Syft does not. Syft

@@ -1,11 +1,12 @@
-"""Slimming of a scikit-learn serving image: how much goes, and whether it runs the same.
+"""Slimming of an image that serves a model: how much goes, and whether it runs the same.
 
-The image is a Debian tree made by tradewind.testing.images.sk_serve (minbase, Python 3.11, pinned wheels, a
-model fitted in it); `--tree DIR` takes one that is made already. One command is profiled, `python3
-/app/predict.py`, confined and without network, under the default tracer; strace traces it once more, as the
-reference of what was touched. Then halves are written as folders, and the same command runs on the original
-and on each of them, in turns. Commands that were never profiled run on the original, on the slim half, and on
-the slim half with its side-car.
+The image is a Debian tree made by tradewind.testing.images (minbase, Python 3.11, pinned wheels, a model
+fitted in it): `--image sk-serve` has scikit-learn, pandas, FastAPI, uvicorn and Pillow, `--image torch-cpu`
+the wheel of PyTorch without CUDA. `--tree DIR` takes one that is made already. One command is profiled,
+`python3 /app/predict.py`, confined and without network, under the default tracer; strace traces it once more,
+as the reference of what was touched. Then halves are written as folders, and the same command runs on the
+original and on each of them, in turns. Commands that were never profiled run on the original, on the slim
+half, and on the slim half with its side-car.
 
 Rows: `ours` under the default policy; `ours, sourceless`, which leaves out the sources that no run opened;
 `ours, strace`, the default policy over the reference; `touched`, all that was opened or asked for and the
@@ -30,9 +31,9 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tradewind.audit.images.copying import write_folder
 from tradewind.audit.images.opening import Image, open_files
@@ -50,24 +51,44 @@ from tradewind.audit.tracing.backends.running import run_confined
 from tradewind.audit.tracing.events import Run
 from tradewind.audit.tracing.outcome import Outcome
 from tradewind.audit.tracing.workload import Workload
-from tradewind.testing.images import sk_serve
+from tradewind.testing.images import sk_serve, torch_cpu
 
 ROUNDS = 5
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 PREDICT = Workload("predict", ("python3", "/app/predict.py"), env=ENVIRONMENT)
-UNPROFILED = (
-    Workload("import-pandas", ("python3", "-c", "import pandas; print(pandas.__version__)"), env=ENVIRONMENT),
-    Workload(
-        "draw",
-        ("python3", "-c", "from PIL import Image; print(Image.new('L', (4, 4), 7).resize((2, 2)).tobytes())"),
-        env=ENVIRONMENT,
-    ),
-    Workload("shell", ("sh", "-c", "ls /etc | sort | head -n 40; perl -e 'print 6*7'"), env=ENVIRONMENT),
-    Workload(
-        "service",
-        ("python3", "-c", "import sys; sys.path.append('/app'); import serve; print(serve.app.title)"),
-    ),
-)
+
+
+def python(name: str, code: str) -> Workload:
+    """A command of one line of Python."""
+    return Workload(name, ("python3", "-c", code), env=ENVIRONMENT)
+
+
+SHELL = Workload("shell", ("sh", "-c", "ls /etc | sort | head -n 40; perl -e 'print 6*7'"), env=ENVIRONMENT)
+
+
+class Recipe(NamedTuple):
+    """An image, and commands that are never profiled in it."""
+
+    make: Callable[..., Path]
+    unprofiled: tuple[Workload, ...]
+
+
+RECIPES = {
+    "sk-serve": Recipe(sk_serve, (
+        python("import-pandas", "import pandas; print(pandas.__version__)"),
+        python("draw", "from PIL import Image; print(Image.new('L', (4, 4), 7).resize((2, 2)).tobytes())"),
+        SHELL,
+        python("service", "import sys; sys.path.append('/app'); import serve; print(serve.app.title)"),
+    )),
+    "torch-cpu": Recipe(torch_cpu, (
+        python("graph", "import networkx; print(sorted(networkx.path_graph(4).edges))"),
+        python("symbols", "import sympy; print(sympy.integrate(sympy.Symbol('x') ** 2))"),
+        SHELL,
+        python("train", "import torch; x = torch.ones(3, requires_grad=True); w = torch.nn.Linear(3, 1);"
+                        "torch.optim.SGD(w.parameters(), 0.1).zero_grad(); (x * x).sum().backward();"
+                        "print(x.grad.tolist(), torch.utils.data.DataLoader(range(4), 2).batch_size)"),
+    )),
+}  # fmt: skip
 
 
 def outcome_of(outcome: Outcome) -> tuple[int, bytes, bytes, str]:
@@ -100,7 +121,9 @@ def row(name: str, values: Sequence[Any]) -> None:
     print(f"{name:26}" + "".join(f"{each!s:>13}" for each in values), flush=True)
 
 
-def measured(image: Image, tree: Path, scratch: Path, quick: bool) -> dict[str, Any]:
+def measured(
+    image: Image, tree: Path, scratch: Path, unprofiled: Sequence[Workload], quick: bool
+) -> dict[str, Any]:
     inventory = take_inventory(image.files)
     whole = image.files.tree.bytes
     began = time.perf_counter()
@@ -174,7 +197,7 @@ def measured(image: Image, tree: Path, scratch: Path, quick: bool) -> dict[str, 
     print("\nNever profiled, on the slim half alone and with its side-car:")
     row("", ["original", "alone", "side-car", "equal"])
     through = {}
-    for workload in UNPROFILED:
+    for workload in unprofiled:
         there = run_confined(tree, workload, scratch=scratch)
         alone = run_confined(roots["ours"], workload, scratch=scratch)
         both = run_confined([scratch / "side-car", roots["ours"]], workload, scratch=scratch)
@@ -234,22 +257,25 @@ def main() -> None:
     """Print the tables and one line of figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="three closures, no OCI layouts")
+    parser.add_argument("--image", choices=RECIPES, default="sk-serve", help="which of the recipes")
     parser.add_argument("--tree", type=Path, help="a root file system of the recipe; made where absent")
     parser.add_argument("--cache", type=Path, help="a folder that keeps what the recipe downloaded")
-    parser.add_argument("--scratch", type=Path, help="a folder with 2 GB of room, not on an overlay")
+    parser.add_argument("--scratch", type=Path, help="a folder with 4 GB of room, not on an overlay")
     arguments = parser.parse_args()
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, Linux {platform.release()}; scikit-learn 1.3.0 in the image."
+        f"{platform.python_version()}, Linux {platform.release()}; the image is {arguments.image}."
     )
     scratch = Path(tempfile.mkdtemp(prefix="tradewind-slim-", dir=arguments.scratch))
     try:
-        tree = arguments.tree or sk_serve(scratch / "tree", cache=arguments.cache)
+        recipe = RECIPES[arguments.image]
+        tree = arguments.tree or recipe.make(scratch / "tree", cache=arguments.cache)
         with open_files(tree) as image:
-            figures = measured(image, tree, scratch / "work", arguments.quick)
+            figures = measured(image, tree, scratch / "work", recipe.unprofiled, arguments.quick)
             if not arguments.quick:
                 figures |= packed(image, tree, scratch / "packed")
-        print(json.dumps({"benchmark": "audit/slim", "quick": arguments.quick, **figures}))
+        told = {"benchmark": "audit/slim", "image": arguments.image, "quick": arguments.quick}
+        print(json.dumps(told | figures))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

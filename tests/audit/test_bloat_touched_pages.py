@@ -95,5 +95,5 @@ def test_a_cold_image_tells_exactly_the_pages_that_were_asked_for(root, tmp_path
 
 def test_a_cold_run_says_that_it_needs_root(root, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(Misuse, match="needs root"):
+    with pytest.raises(Misuse, match="only root"):
         touched_cold(root, lambda place: None, tmp_path / "scratch")

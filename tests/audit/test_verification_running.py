@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from confined_tree import needs_root, small_root, tree_at
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tradewind.audit.slimming.kept import Kept, Reason
 from tradewind.audit.tracing.workload import Ready, Request, Workload
 from tradewind.audit.verification.comparing import Bounds, Replacement
-from tradewind.audit.verification.running import check_both, leave_out
+from tradewind.audit.verification.running import check_both, drawn, leave_out
 from tradewind.errors import Misuse
 
 pytestmark = pytest.mark.root
@@ -94,14 +96,22 @@ def test_a_needed_file_is_noticed_and_a_harmless_one_is_explained(root, tmp_path
     assert list(Path(tmp_path / "s").iterdir()) == []
 
 
-def test_the_seed_chooses_what_is_left_out(root, tmp_path):
-    reasons = {each.path: Reason("traced") for each in tree_at(root) if each.kind == "file"}
-    kept = Kept(tree_at(root), reasons)
-    again = [
-        leave_out([root], [root], kept, [CAT], scratch=tmp_path / "s", samples=1, seed=seed)[0].path
-        for seed in (1, 1, *range(2, 8))
-    ]
-    assert again[0] == again[1] and len(set(again)) > 1
+def test_files_are_drawn_evenly_by_bytes_over_packages():
+    zones = {f"zone/{number}": 1000 for number in range(500)}
+    sizes = {"a/lib": 2_000_000, **{f"{name}/{n}": 500_000 for name in "bcd" for n in (0, 1)}, **zones}
+    owners = {path: path.partition("/")[0] for path in sizes}
+    for seed in range(20):
+        packages = [owners[path] for path in drawn(sizes, owners, 6, seed)]
+        assert packages.count("a") == 1 and packages.count("zone") <= 1 and {"b", "c", "d"} <= {*packages}
+    assert drawn(sizes, owners, 6, 3) == drawn(sizes, owners, 6, 3)
+    assert len({tuple(drawn(sizes, owners, 6, seed)) for seed in range(9)}) > 1
+
+
+@given(st.lists(st.integers(0, 9), max_size=12), st.integers(0, 15), st.integers(0, 3))
+def test_drawn_files_are_different_and_as_many_as_there_can_be(found, samples, seed):
+    sizes = {str(number): size for number, size in enumerate(found)}
+    chosen = drawn(sizes, {}, samples, seed)
+    assert chosen == sorted(set(chosen)) and len(chosen) == min(samples, len(sizes))
 
 
 def test_without_root_no_hole_can_be_made(root, tmp_path, monkeypatch):

@@ -1,10 +1,10 @@
 """The verbs of one image's life, in their order, on a small root that runs; each as text and as JSON."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -132,17 +132,40 @@ def processes(word: str) -> list[str]:
     return found
 
 
-def wait_until(true, seconds: float = 30.0) -> None:
-    elapsed, pause = stopwatch(), threading.Event()
+def wait_until(true, pause: float = 0.002) -> None:
+    elapsed, paused = stopwatch(), threading.Event()
     while not true():
-        assert elapsed() < seconds, "it has not come to that"
-        pause.wait(0.002)
+        assert elapsed() < 30, "it has not come to that"
+        paused.wait(pause)
 
 
-def started(tmp_path, *words) -> subprocess.Popen[bytes]:
-    program = "import sys; from tradewind.cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "audit", *words]
-    return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def running(word: str) -> None:
+    wait_until(lambda: processes(word), pause=0.02)
+
+
+def gone(word: str) -> None:
+    wait_until(lambda: not processes(word), pause=0.02)
+
+
+def started(*words):
+    """A process that calls a verb in this folder; a fork, because loading the program anew takes seconds."""
+
+    def call() -> None:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+        sys.exit(main(["audit", *words]))
+
+    process = multiprocessing.get_context("fork").Process(target=call)
+    process.start()
+    return process
+
+
+def ended(process, number: int = signal.SIGKILL) -> int:
+    """The exit code of a process that was sent a signal, negative where the signal ended it."""
+    os.kill(process.pid, number)
+    process.join(30)
+    return process.exitcode
 
 
 @pytest.mark.parametrize(
@@ -153,16 +176,15 @@ def started(tmp_path, *words) -> subprocess.Popen[bytes]:
 def test_a_trace_that_is_ended_leaves_nothing_that_runs_or_is_mounted(audit, tmp_path, number, word):
     mounts = Path("/proc/self/mountinfo").read_text()
     profile = tmp_path / "audit-profile"
-    moments = {"in the middle": lambda: processes(word), "at once": profile.exists}
+    moments = {"in the middle": lambda: running(word), "at once": lambda: wait_until(profile.exists)}
     if number == signal.SIGINT:
         del moments["at once"]
     for name, moment in moments.items():
         shutil.rmtree(profile, ignore_errors=True)
-        process = started(tmp_path, "trace", "root", "--run", f"sleep {word}")
-        wait_until(moment)
-        process.send_signal(number)
-        assert process.communicate(timeout=30) is not None and process.returncode != 0, name
-        wait_until(lambda: not processes(word))
+        process = started("trace", "root", "--run", f"sleep {word}")
+        moment()
+        assert ended(process, number) not in (None, 0), name
+        gone(word)
         assert Path("/proc/self/mountinfo").read_text() == mounts, name
     assert not list(profile.glob("runs/*"))
     assert audit("trace", "root", "--run", "cat /etc/motd")[0] == 0, "the next one goes on"
@@ -175,10 +197,9 @@ def test_a_slimming_that_is_killed_leaves_nothing_half_written(audit, tmp_path):
     audit("trace", "root", "--run", "cat /srv/large")
     target, room = tmp_path / "s", tmp_path / f"{TEMPORARY}s"
     for moment in (room.exists, lambda: list(room.rglob("blobs/sha256/*"))):
-        process = started(tmp_path, "slim", "--to", "s")
+        process = started("slim", "--to", "s")
         wait_until(moment)
-        process.kill()
-        process.communicate(timeout=30)
+        assert ended(process) == -signal.SIGKILL
         assert not target.exists() and room.exists()
     assert audit("slim", "--to", "s")[0] == 0
     assert not room.exists() and audit("verify", "--slim", "s")[0] == 0
@@ -187,12 +208,11 @@ def test_a_slimming_that_is_killed_leaves_nothing_half_written(audit, tmp_path):
 
 def test_one_at_a_time_works_in_a_profile(audit, tmp_path):
     word = "3173"
-    process = started(tmp_path, "trace", "root", "--run", f"sleep {word}")
+    process = started("trace", "root", "--run", f"sleep {word}")
     try:
-        wait_until(lambda: processes(word))
+        running(word)
         code, _, err = audit("trace", "root", "--run", "true")
         assert code == 2 and "another process works here" in err
     finally:
-        process.kill()
-        process.communicate(timeout=30)
-    wait_until(lambda: not processes(word))
+        ended(process)
+    gone(word)

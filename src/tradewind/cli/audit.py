@@ -12,6 +12,7 @@ VERBS = {
     "bloat": "How much of an image the recorded runs need, by package and by manager.",
     "slim": "Write the part of an image that the recorded runs need, and the rest beside it.",
     "verify": "Run the same on an image and on its slim one, and compare.",
+    "heal": "Run a workload on a slim image with its side-car, and heal what it misses.",
     "why": "Why a path or a package is in an image, and why it is kept or removed.",
     "vulns": "Which known vulnerabilities are in an image, and whether their code is there and loaded.",
     "model": "Judge model files before anything loads them; nothing in them is run.",

@@ -14,7 +14,9 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tradewind.data.durable_files import creating_directory, replacing
@@ -23,10 +25,47 @@ from tradewind.errors import Misuse
 MOMENT = 1_600_000_000
 """When everything in a small tree was last changed, seconds since the epoch."""
 
+QUICKLY = (
+    "--dpkgopt=force-unsafe-io",
+    '--customize-hook=rm "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
+)
+"""Options for a tree that may be lost until it is whole: no waiting for the disk, and no trace of that."""
+
 PACKAGES = "usr/local/lib/python3.11/dist-packages"
 """Where pip puts packages on Debian 12, below the root."""
 
 SERVING_WHEELS = [
+    "annotated-doc==0.0.7",
+    "annotated-types==0.8.0",
+    "anyio==4.16.0",
+    "click==8.5.1",
+    "cloudpickle==3.1.2",
+    "fastapi==0.165.0",
+    "h11==0.16.0",
+    "idna==3.20",
+    "joblib==1.6.0",
+    "numpy==1.26.4",
+    "opentelemetry-api==1.45.2",
+    "pandas==3.0.6",
+    "pillow==13.0.0",
+    "pydantic==2.14.3",
+    "pydantic-core==2.50.4",
+    "python-dateutil==4.0.0",
+    "scikit-learn==1.3.0",
+    "scipy==1.17.1",
+    "starlette==1.10.0",
+    "threadpoolctl==3.8.0",
+    "typing-extensions==4.16.0",
+    "typing-inspection==0.4.5",
+    "tzdata==2026.6",
+    "uvicorn==0.54.0",
+]
+"""What pip resolves `scikit-learn==1.3.0 pandas fastapi uvicorn pillow "numpy<2"` to, in November 2026.
+
+That wheel of scikit-learn was built for NumPy 1, which its requirements do not say.
+"""
+
+VULNERABLE_WHEELS = [
     "anyio==3.7.1",
     "certifi==2023.7.22",
     "charset-normalizer==2.1.1",
@@ -36,37 +75,34 @@ SERVING_WHEELS = [
     "idna==3.4",
     "joblib==1.3.2",
     "numpy==1.25.2",
-    "pandas==2.0.3",
     "pillow==9.5.0",
     "pydantic==1.10.13",
-    "python-dateutil==2.8.2",
-    "pytz==2023.3",
     "requests==2.28.1",
     "scikit-learn==1.3.0",
     "scipy==1.11.4",
-    "six==1.16.0",
     "sniffio==1.3.0",
     "starlette==0.26.1",
     "threadpoolctl==3.2.0",
     "typing-extensions==4.8.0",
-    "tzdata==2023.3",
     "urllib3==1.26.16",
     "uvicorn==0.23.2",
 ]
-"""What serves a scikit-learn model, and libraries that it never uses, some of them vulnerable."""
+"""What serves the same model with versions of which advisories are known, in code that runs and in code that
+never does (Pillow, Requests)."""
 
 TORCH_WHEELS = [
-    "filelock==3.13.1",
-    "fsspec==2024.2.0",
-    "jinja2==3.1.3",
-    "markupsafe==2.1.5",
+    "filelock==4.2.11",
+    "fsspec==2026.9.0",
+    "jinja2==3.1.6",
+    "markupsafe==3.0.4",
     "mpmath==1.3.0",
-    "networkx==3.2.1",
-    "numpy==1.26.4",
-    "sympy==1.13.3",
+    "networkx==3.6.1",
+    "setuptools==84.2.1",
+    "sympy==1.14.0",
     "torch==2.13.0",
-    "typing-extensions==4.13.2",
+    "typing-extensions==4.16.0",
 ]
+"""What pip resolves `torch==2.13.0` to, in November 2026, where it finds the wheel without CUDA."""
 
 PREDICT = '''\
 """Read rows from a file (JSON), or take two, and print the labels that the model gives them."""
@@ -317,16 +353,8 @@ def random_tree(chance: random.Random, folder: Path, entries: int = 20) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     directories, files = [folder], list[Path]()
-    alphabet = [
-        "a",
-        "b",
-        "lib.so.1",
-        "name with blanks",
-        "ünï",
-        ".hidden",
-        os.fsdecode(b"odd\xff\xfe"),
-        "x" * 120,
-    ]
+    odd = os.fsdecode(b"odd\xff\xfe")
+    alphabet = ["a", "b", "lib.so.1", "name with blanks", "ünï", ".hidden", odd, "x" * 120]
     for number in range(entries):
         path = chance.choice(directories) / f"{chance.choice(alphabet)}{number}"
         match chance.choices(["file", "directory", "link", "hard"], [5, 3, 3, 2])[0]:
@@ -364,16 +392,23 @@ def py_min(folder: Path, *, cache: Path | None = None) -> Path:
 
 
 def sk_serve(folder: Path, *, cache: Path | None = None) -> Path:
-    """Make `folder` an image that serves a scikit-learn model, about 640 MB: 70 s, 5 s from the cache.
+    """Make `folder` an image that serves a scikit-learn model, about 620 MB: 70 s, 5 s from the cache.
 
     `python3 /app/predict.py [ROWS.json]` prints predictions; `uvicorn serve:app --app-dir /app` serves them
-    over HTTP (GET /health, POST /predict with {"rows": [[8 numbers], ...]}).
+    over HTTP (GET /health, POST /predict with {"rows": [[8 numbers], ...]}). Pandas and Pillow are there and
+    never used.
     """
     return _built(folder, cache, "sk-serve", SERVING_WHEELS, {"predict.py": PREDICT, "serve.py": SERVE}, _FIT)
 
 
+def sk_serve_vulnerable(folder: Path, *, cache: Path | None = None) -> Path:
+    """Make `folder` the same service of old wheels, without pandas, about 530 MB; see VULNERABLE_WHEELS."""
+    app = {"predict.py": PREDICT, "serve.py": SERVE}
+    return _built(folder, cache, "sk-serve-vulnerable", VULNERABLE_WHEELS, app, _FIT)
+
+
 def torch_cpu(folder: Path, *, cache: Path | None = None) -> Path:
-    """Make `folder` an image that runs a small torch net by `python3 /app/predict.py`, about 1.2 GB.
+    """Make `folder` an image that runs a small torch net by `python3 /app/predict.py`, about 1.1 GB.
 
     The wheel without CUDA must be where pip looks: the public index has one with it under that version.
     """
@@ -394,10 +429,13 @@ def _built(
                   "-p", "--zstd", "-xf", str(kept)])  # fmt: skip
         else:
             partial.rmdir()
-            _run(["mmdebstrap", "--variant=minbase", "--quiet",
-                  "--include=python3,python3-venv,python3-pip,ca-certificates",
-                  "bookworm", str(partial)])  # fmt: skip
-            _install(partial, wheels)
+            with tempfile.TemporaryDirectory(dir=folder.parent) as staged, ThreadPoolExecutor(1) as beside:
+                fetching = beside.submit(_fetch, Path(staged), wheels)
+                _run(["mmdebstrap", "--variant=minbase", "--quiet", *QUICKLY,
+                      "--include=python3,python3-venv,python3-pip,ca-certificates",
+                      "bookworm", str(partial)])  # fmt: skip
+                fetching.result()
+                _install(partial, Path(staged))
             _furnish(partial, app, fit)
             if kept:
                 with replacing(kept) as draft:
@@ -406,15 +444,21 @@ def _built(
     return folder
 
 
-def _install(root: Path, wheels: Sequence[str]) -> None:
-    """Put wheels where the image's own pip would, without running anything of the image."""
+def _fetch(staged: Path, wheels: Sequence[str]) -> None:
+    """Let pip put wheels into an empty directory, compiled if its own Python is the image's."""
     if not wheels:
         return
-    packages = root / PACKAGES
     same = sys.version_info[:2] == (3, 11)
-    _run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(packages),
+    _run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(staged),
           "--root-user-action=ignore", "--implementation", "cp", "--python-version", "3.11",
           "--only-binary", ":all:", *([] if same else ["--no-compile"]), *wheels])  # fmt: skip
+
+
+def _install(root: Path, staged: Path) -> None:
+    """Put what pip fetched where the image's own pip would have, without running anything of the image."""
+    packages = root / PACKAGES
+    for each in staged.iterdir():
+        each.rename(packages / each.name)
     # pip leaves scripts beside the packages, for its own interpreter, and records them where they are not.
     scripts = root / "usr/local/bin"
     renewed: dict[str, str] = {}

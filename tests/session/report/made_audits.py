@@ -13,6 +13,7 @@ from tradewind.session.report.audit.data import (
     GpuLine,
     GrowthLine,
     GrowthSection,
+    HealedLine,
     InventorySection,
     LayerLine,
     ModelLine,
@@ -63,6 +64,7 @@ def bloat():
         survivors=(FileLine("lib/b.so", 90_000, "pip:model", "2 names"),),
         unmet=("pip:model asks for gone",),
         pages=(PageLine("kept", 10, 350_000, 90_000), PageLine("lib/b.so", 1, 90_000, 4096)),
+        page_packages=(PageLine("pip:model", 8, 300_000, 60_000), PageLine("apt:shell", 2, 50_000, 30_000)),
         page_note="Read-ahead was off.",
         costs=(CostLine("a pull", "seconds", (20.0, 24.0), (8.0, 10.0), "100 Mbit/s"),
                CostLine("a month", "dollars", (9.0, 9.0), (4.0, 4.0), "given prices")),
@@ -102,6 +104,7 @@ def report():
             facts=(("slim image", "sha256:aa"),),
             layers=(LayerLine("sha256:12", 300_000, kept=False), LayerLine("sha256:34", 50_000, kept=True)),
             probed=(FileLine("bin/manager", 10, note="placeholder"),),
+            healed=(HealedLine("lib/plugin.so", 5_000, "pip:model", "canary", True),),
         ),
         verification=VerificationSection(
             passed=False,

@@ -7,10 +7,11 @@ file with blank pages crashes on the first run that differs from the profiled on
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from tradewind.audit.bloat.degrees import UNOWNED
 from tradewind.audit.trees import Tree
 
 PAGE = 4096
@@ -82,6 +83,8 @@ class PageBloat(Struct, frozen=True):
     """All kept files together; its degree is the page degree of what is kept."""
     kinds: tuple[PageRow, ...]
     """By kind of file, the greatest first; they sum to `kept`."""
+    packages: tuple[PageRow, ...]
+    """By package, the most untouched bytes first, with `unowned`; they sum to `kept`."""
     files: tuple[PageRow, ...]
     """Each kept file, the most untouched bytes first."""
     exact: bool
@@ -111,13 +114,19 @@ def joined_pages(runs: Iterable[Iterable[TouchedPages]]) -> tuple[TouchedPages, 
 
 
 def page_bloat(
-    tree: Tree, kept: Collection[str], touched: Iterable[TouchedPages], *, exact: bool
+    tree: Tree,
+    kept: Collection[str],
+    touched: Iterable[TouchedPages],
+    *,
+    exact: bool,
+    owners: Mapping[str, str] | None = None,
 ) -> PageBloat:
     """How much of the kept files of `tree` was touched; a file of several names counts once, whichever is
     told.
 
-    A kept file of which nothing is told was not touched at all.
+    A kept file of which nothing is told was not touched at all. `owners` gives the key of a path's package.
     """
+    owners = owners or {}
     told: dict[str, TouchedPages] = {}
     for each in touched:
         first = _first_name(tree, each.path)
@@ -125,6 +134,7 @@ def page_bloat(
         told[first] = told[first].joined(renamed) if first in told else renamed
     rows: list[PageRow] = []
     kinds: dict[str, list[PageRow]] = {}
+    packages: dict[str, list[PageRow]] = {}
     for path in sorted({_first_name(tree, path) for path in kept}):
         entry = tree.get(path)
         if entry is None or entry.kind != "file":
@@ -133,28 +143,35 @@ def page_bloat(
         row = PageRow(path, 1, entry.size, min(entry.size, seen.bytes) if seen else 0)
         rows.append(row)
         kinds.setdefault(_kind(path), []).append(row)
+        packages.setdefault(owners.get(path, UNOWNED), []).append(row)
     together = sorted(
         (_sum(name, each) for name, each in kinds.items()), key=lambda row: (-row.bytes, row.name)
     )
-    rows.sort(key=lambda row: (row.touched - row.bytes, row.name))
+    parts = [_sum(name, each) for name, each in packages.items()]
+    for lines in (rows, parts):
+        lines.sort(key=lambda row: (row.touched - row.bytes, row.name))
     return PageBloat(
         tree.bytes,
         _sum("kept", rows),
         tuple(together),
+        tuple(parts),
         tuple(rows),
         exact,
         EXACT if exact else UPPER_BOUND,
     )
 
 
-def prefetch_list(touched: Iterable[TouchedPages], *, gap: int = 32 * PAGE) -> tuple[Prefetch, ...]:
-    """What to fetch ahead, in the order of paths: touched stretches, joined where less than `gap` bytes lie
-    between.
+def prefetch_list(
+    touched: Iterable[TouchedPages], *, order: Sequence[str] = (), gap: int = 32 * PAGE
+) -> tuple[Prefetch, ...]:
+    """What to fetch ahead: touched stretches, joined where less than `gap` bytes lie between.
 
-    A gap costs its bytes; a stretch more costs a request.
+    Files are in `order` as far as it names them, and then by path. A gap costs its bytes; a stretch more
+    costs a request.
     """
     found: list[Prefetch] = []
-    for each in sorted(touched, key=lambda one: one.path):
+    place = {path: number for number, path in enumerate(order)}
+    for each in sorted(touched, key=lambda one: (place.get(one.path, len(place)), one.path)):
         for first, count in each.runs:
             start = first * each.page
             end = min(each.size, (first + count) * each.page)

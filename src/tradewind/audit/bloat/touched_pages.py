@@ -57,6 +57,15 @@ class Pages(Struct, frozen=True):
     """Files that could not be asked about: the kernel tells only those who own a file or may write it."""
 
 
+def why_not_cold() -> str:
+    """Why `touched_cold` cannot be asked here, in words; empty if it can."""
+    if os.geteuid() != 0:
+        return "only root can mount an image"
+    if _mkfs() is None:
+        return "mkfs.ext4 is missing: install e2fsprogs"
+    return "" if os.path.exists("/dev/loop-control") else "the kernel has no loop devices"
+
+
 def touched_cold(root: Path, work: Callable[[Path], None], scratch: Path) -> Pages:
     """What `work` touches of a copy of the tree at `root`, which it finds at the path that it is given, cold.
 
@@ -66,12 +75,8 @@ def touched_cold(root: Path, work: Callable[[Path], None], scratch: Path) -> Pag
     raised again. Cost: the tree is copied once, then the run reads from the disk without read-ahead, several
     times as slow.
     """
-    if os.geteuid() != 0:
-        raise Misuse(
-            "a cold run needs root, for it mounts an image",
-            source="pages",
-            fix="Run as root, or measure the tree as it lies.",
-        )
+    if why := why_not_cold():
+        raise Misuse(f"a cold run cannot be had: {why}", source="pages", fix="Measure the tree as it lies.")
     scratch.mkdir(parents=True, exist_ok=True)
     image, place = scratch / "pages.ext4", scratch / "pages"
     place.mkdir(exist_ok=True)
@@ -206,12 +211,13 @@ def _next(flags: bytes, at: int, wanted: int) -> int:
     return len(flags) if found < 0 else found
 
 
+def _mkfs() -> str | None:
+    return shutil.which("mkfs.ext4", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
 def _make_image(root: Path, image: Path) -> None:
-    tool = shutil.which("mkfs.ext4", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if tool is None:
-        raise Misuse(
-            "mkfs.ext4 is missing", source="pages", fix="Install e2fsprogs, or measure the tree as it lies."
-        )
+    tool = _mkfs()
+    assert tool is not None, "why_not_cold() has looked"
     held = inodes = 0
     for folder, folders, names in os.walk(root):
         inodes += len(folders) + len(names)
@@ -229,7 +235,7 @@ def _make_image(root: Path, image: Path) -> None:
         raise Misuse(
             f"mkfs.ext4 failed: {done.stderr.strip()[-200:]}",
             source=str(root),
-            fix="Give the scratch folder more room, or measure the tree as it lies.",
+            fix="Give the scratch folder more room.",
         )
 
 
@@ -252,7 +258,7 @@ def _attached(image: Path) -> int:
         control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
     except OSError as problem:
         raise Misuse(
-            f"the kernel has no loop devices: {problem.strerror}",
+            f"the kernel gives no loop device: {problem.strerror}",
             source="pages",
             fix="Measure the tree as it lies.",
         ) from problem
@@ -273,7 +279,7 @@ def _attached(image: Path) -> int:
                 return device
         finally:
             os.close(control)
-    raise Misuse("no loop device could be had", source="pages", fix="Try again, or measure as it lies.")
+    raise Misuse("no loop device could be had", source="pages", fix="Try again.")
 
 
 def _check(result: int, what: str) -> None:

@@ -45,11 +45,11 @@ def removed_paths(closure: Closure, inventory: Inventory, made: Iterable[str] = 
         yield Removed(path, entry.kind, entry.size, inventory.owners.get(path, ""), fate)
 
 
-def as_lines(removed: Iterable[Removed]) -> Iterator[bytes]:
-    """The same as lines of JSON; bytes of names that are no text are escaped as Python's `surrogateescape`
-    has them."""
-    for each in removed:
-        row = {name: getattr(each, name) for name in Removed.__struct_fields__}
+def as_lines(rows: Iterable[Struct]) -> Iterator[bytes]:
+    """Structs of plain values as lines of JSON; bytes of names that are no text are escaped as Python's
+    `surrogateescape` has them."""
+    for each in rows:
+        row = {name: getattr(each, name) for name in each.__struct_fields__}
         yield json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ from tradewind.audit.slimming.kept import Reason
 from tradewind.audit.slimming.policy import Policy
 from tradewind.audit.slimming.rules.touching import CACHED
 from tradewind.audit.tracing.events import Run
-from tradewind.audit.trees import Files
+from tradewind.audit.trees import Files, Tree
 
 
 class Miss(Struct, frozen=True):
@@ -27,49 +27,67 @@ class Miss(Struct, frozen=True):
     run: str
 
 
-def misses(run: Run, closure: Closure, inventory: Inventory) -> tuple[Miss, ...]:
+class Lacking(Struct, frozen=True):
+    """What of an image's tree its slim half has not."""
+
+    paths: frozenset[str]
+    """Whatever has not its content there, directories too."""
+    answered: frozenset[str]
+    """Of those, files that are answered for when they are only asked for: an empty file stands there, or the
+    source's compiled file has taken its place."""
+
+
+def lacking(
+    tree: Tree, held: Collection[str], placeholders: Collection[str] = (), moved: Collection[str] = ()
+) -> Lacking:
+    """What a slim half that holds the paths `held` has not of the original `tree`.
+
+    `placeholders` are those of which it has an empty file; `moved` are old paths of files that it has
+    elsewhere.
+    """
+    gone = frozenset(path for path in tree.entries if path not in held).union(placeholders)
+    found = filter(None, (CACHED.fullmatch(old) for old in moved))
+    sources = {f"{each['folder']}{each['module']}.py" for each in found}
+    return Lacking(gone.difference(moved), gone & sources.union(placeholders))
+
+
+def lacking_of(closure: Closure) -> Lacking:
+    """What the slim half of a closure has not."""
+    beside = (path.rpartition("/")[0] for path in (*closure.moved, *closure.placeholders))
+    held = closure.tree.only({*closure.kept, *beside})
+    return lacking(closure.tree, held.entries.keys(), closure.placeholders, closure.moved.values())
+
+
+def misses(run: Run, absent: Lacking, inventory: Inventory) -> tuple[Miss, ...]:
     """What the run missed, in order: those that it opened first.
 
-    A file that was only asked for is no miss where an empty one stands in for it, nor a source whose compiled
-    file has taken its place. What the run made is its output.
+    A file that was only asked for is no miss where something else answers for it. What the run made is its
+    output.
     """
-    tree, kept = closure.tree, closure.kept
-    beside = (path.rpartition("/")[0] for path in (*closure.moved, *closure.placeholders))
-    there = tree.only({*kept, *beside})
-    touched = run.touched
-    moved = set(closure.moved.values())
-    sources = {f"{found['folder']}{found['module']}.py" for old in moved if (found := CACHED.fullmatch(old))}
+    tree, touched = inventory.tree, run.touched
     opened = touched.opened | (touched.written & tree.entries.keys())
-    asked = (touched.probed | touched.hops | touched.listed) - opened - closure.placeholders.keys() - sources
-    told: list[Miss] = []
-    for paths, was_opened in ((opened, True), (asked, False)):
-        for path in sorted(paths):
-            entry = tree.get(path)
-            if entry is not None and path not in there and path not in moved:
-                owner = inventory.owners.get(path, "")
-                told.append(Miss(path, entry.size, owner, was_opened, run.header.name))
-    return tuple(told)
+    asked = (touched.probed | touched.hops | touched.listed) - opened - absent.answered
+    return tuple(
+        Miss(path, tree.entries[path].size, inventory.owners.get(path, ""), was_opened, run.header.name)
+        for paths, was_opened in ((opened, True), (asked, False))
+        for path in sorted(paths & absent.paths)
+    )
 
 
 def healed(
     files: Files,
-    closure: Closure,
-    runs: Iterable[Run],
-    canaries: Sequence[Run],
+    runs: Sequence[Run],
+    found: Iterable[Miss],
     inventory: Inventory,
     policy: Policy | None = None,
+    earlier: Mapping[str, Reason] | None = None,
 ) -> Closure:
-    """The closure grown by what the canary runs missed, each with the reason `healed` and the name of its
-    run.
+    """The closure of all runs, those of the canaries among them, with what they missed: `found`, each with
+    the reason `healed` and the name of its run.
 
-    What an earlier canary healed, or another image asked for in a shared layer, stays.
+    `earlier` is what stays from earlier healings, with its reasons.
     """
-    also = {
-        path: reason
-        for path, reason in closure.kept.reasons.items()
-        if reason.rule in ("healed", "shared") and path in closure.tree
-    }
-    for run in canaries:
-        for miss in misses(run, closure, inventory):
-            also.setdefault(miss.path, Reason("healed", run.header.name))
-    return close(files, [*runs, *canaries], inventory, policy, also)
+    also = {path: reason for path, reason in (earlier or {}).items() if path in files.tree}
+    for miss in found:
+        also.setdefault(miss.path, Reason("healed", miss.run))
+    return close(files, runs, inventory, policy, also)

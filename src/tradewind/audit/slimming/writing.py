@@ -63,6 +63,8 @@ class SlimImage(Struct, frozen=True):
     """The digests of the slim image's layers, the lowest first."""
     kept_layers: int = 0
     """How many of them are the original's own, byte for byte."""
+    layers_packed: tuple[int, ...] = ()
+    """Bytes of each of them as it is stored."""
     left_out: tuple[str, ...] = ()
     """Sockets and devices, which neither half can hold: engines make them."""
 
@@ -103,9 +105,11 @@ def slim_images(
     packing: Packing = "gzip",
     level: int | None = None,
     progress: Progress | None = None,
+    shared: int | None = None,
 ) -> list[SlimImage]:
     """The same for several images in one layout, whose closures `close_together` made: what layers they share
-    they go on sharing, as one blob. Their references and lists have the part's name and a hyphen in front.
+    they go on sharing, as one blob, at most the lowest `shared`. Their references and lists have the part's
+    name and a hyphen in front.
 
     Raises Misuse for a name that is missing or there twice, and for a target that is there already.
     """
@@ -123,7 +127,7 @@ def slim_images(
                 made.append(_told(part, slim, rest))
         else:
             layouts = _Layouts(partial, packing, level, progress)
-            common = _common(parts, [slim for slim, _ in halves])
+            common = _common(parts, [slim for slim, _ in halves], shared)
             for at, (part, name, (slim, rest)) in enumerate(zip(parts, names, halves, strict=True)):
                 made.append(layouts.add(part, name, slim, rest, common[at]))
             layouts.finish()
@@ -171,6 +175,7 @@ def _told(
         side_car_packed=beside.bytes if beside else 0,
         layers=tuple(layer.digest for layer in written.layers) if written else (),
         kept_layers=kept_layers,
+        layers_packed=tuple(layer.packed for layer in written.layers) if written else (),
         left_out=tuple(sorted(left)),
     )
 
@@ -224,11 +229,11 @@ class _Joined:
         return self._owner[path].read(path, limit)
 
 
-def _common(parts: Sequence[Part], halves: Sequence[Half]) -> list[_Common]:
+def _common(parts: Sequence[Part], halves: Sequence[Half], most: int | None) -> list[_Common]:
     """For each image the layers that it shares with another, as they are to be written for all that do."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for at, part in enumerate(parts):
-        digests = tuple(layer.diff_id for layer in part.image.layers)
+        digests = tuple(layer.diff_id for layer in part.image.layers)[:most]
         for depth in range(1, len(digests) + 1):
             groups.setdefault(digests[:depth], []).append(at)
     found = [_Common({}, {}) for _ in parts]

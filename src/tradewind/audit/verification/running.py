@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,25 +78,25 @@ def leave_out(
     scratch: Path,
     samples: int,
     seed: int,
+    owners: Mapping[str, str] | None = None,
     bounds: Bounds | None = None,
     told: Callable[[Missed], None] = lambda _: None,
 ) -> tuple[Missed, ...]:
     """Hide kept files, one at a time, and see whether a check notices: the negative test.
 
-    Files are drawn by chance from `seed`. One that nothing notices is told with the rule that keeps it:
+    Files are drawn by chance from `seed`, evenly by their bytes over the packages that `owners` names (see
+    `drawn`). One that nothing notices is told with the rule that keeps it:
     traced files that only speed a program up (bytecode beside its source, say), or what a rule keeps for runs
     that were not recorded. Needs root, to make the hole (an overlay's whiteout); Misuse without it.
     """
     if os.geteuid() != 0:
         raise Misuse("the negative test needs root", field="negative", fix="Run it as root, or leave it out.")
-    files = sorted(path for path in kept if (e := kept.tree.get(path)) is not None and e.kind == "file")
-    chance = np.random.default_rng(seed)
-    chosen = sorted(chance.choice(len(files), size=min(samples, len(files)), replace=False).tolist())
+    sizes = {path: e.size for path in kept if (e := kept.tree.get(path)) is not None and e.kind == "file"}
+    chosen = drawn(sizes, owners or {}, samples, seed)
     bounds = bounds or Bounds()
     expected = [run_confined(list(original), workload, scratch=scratch) for workload in workloads]
     found = []
-    for number in chosen:
-        path = files[number]
+    for path in chosen:
         with tempfile.TemporaryDirectory(prefix="hole-", dir=scratch) as hole:
             above = Path(hole) / path
             above.parent.mkdir(parents=True)
@@ -116,3 +116,33 @@ def leave_out(
         told(missed)
         found.append(missed)
     return tuple(found)
+
+
+def drawn(sizes: Mapping[str, int], owners: Mapping[str, str], samples: int, seed: int) -> list[str]:
+    """So many different paths of `sizes`, in order, drawn evenly by bytes over packages.
+
+    Systematic sampling with probability proportional to size (Madow 1949) of the files in the order of their
+    packages: a package of a tenth of the bytes has about a tenth of the draws, however many files it has. A
+    file as large as a whole step is drawn for certain; one without content counts as one byte.
+    """
+    left = {path: max(size, 1) for path, size in sizes.items()}
+    certain: list[str] = []
+    wanted = min(samples, len(left))
+    while wanted:
+        step = sum(left.values()) / wanted
+        large = [path for path, size in left.items() if size >= step]
+        if not large:
+            break
+        large = sorted(large, key=lambda path: (-left[path], path))[:wanted]
+        certain += large
+        wanted -= len(large)
+        for path in large:
+            del left[path]
+    if not wanted:
+        return sorted(certain)
+    order = sorted(left, key=lambda path: (owners.get(path, ""), path))
+    ends = np.cumsum([left[path] for path in order])
+    step = ends[-1] / wanted
+    marks = (np.random.default_rng(seed).random() + np.arange(wanted)) * step
+    places = np.searchsorted(ends, np.minimum(marks, ends[-1] - 1), side="right").tolist()
+    return sorted([*certain, *(order[place] for place in places)])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from tradewind.errors import Misuse
-from tradewind.session.audit.spec import AuditSpec, make_audit_spec, read_audit_spec
+from tradewind.session.audit.moving import Fleet
+from tradewind.session.audit.spec import DEFAULT_BACKEND, AuditSpec, make_audit_spec, read_audit_spec
 
 F = TypeVar("F", bound=Callable[..., Any])
 PROFILE = Path("audit-profile")
@@ -43,6 +44,38 @@ def workloads(function: F) -> F:
     )(function)
 
 
+def backend(function: F) -> F:
+    """Give a verb `--backend`, the tracer."""
+    return click.option(
+        "--backend",
+        default=DEFAULT_BACKEND,
+        show_default=True,
+        help="auto, fanotify, bpftrace, strace, access-times or audit-hook.",
+    )(function)
+
+
+def fleet(function: F) -> F:
+    """Give a verb the options that say how a slim image is used and paid, as `Fleet` has them."""
+    dollars = click.FloatRange(0)
+    for option, kind, words in (
+        ("--instance-price", dollars, "Dollars an hour of an instance that waits for a pull."),
+        ("--store-price", dollars, "Dollars a GB and month in the registry."),
+        ("--disk-price", dollars, "Dollars a GB and month on an instance's disk."),
+        ("--transfer-price", dollars, "Dollars a GB pulled."),
+    ):
+        function = click.option(option, type=kind, help=words)(function)
+    function = click.option(
+        "--pulls-a-day", type=click.FloatRange(0), default=1.0, show_default=True, help="Of each instance."
+    )(function)
+    function = click.option(
+        "--replicas", type=click.IntRange(0), default=0, help="Instances that run it: tells a month's cost."
+    )(function)
+    return click.option(
+        "--megabits", type=click.FloatRange(0, min_open=True), multiple=True, default=(100.0, 1000.0),
+        show_default=True, help="Bandwidth of a pull in Mbit/s; may be given again.",
+    )(function)  # fmt: skip
+
+
 def spec_of(spec: Path | None, line: str | None) -> AuditSpec:
     """What a file or one command asks; an empty spec if there is neither."""
     if spec is not None and line is not None:
@@ -50,6 +83,16 @@ def spec_of(spec: Path | None, line: str | None) -> AuditSpec:
     if spec is not None:
         return read_audit_spec(spec)
     return make_audit_spec({"run": [{"command": line}]} if line else {}, source="the command line")
+
+
+def fleet_of(target: Path | None, used: Mapping[str, Any]) -> Fleet:
+    """What the options of `fleet` say. Misuse for what cannot be, and where there is no slim image to ask it
+    of."""
+    found = Fleet(**used)
+    found.check()
+    if found.replicas and target is None:
+        raise Misuse("a month is compared with that of a slim image", field="--slim", fix="Give one.")
+    return found
 
 
 def existing(profile: Path) -> Path | None:

@@ -27,6 +27,7 @@ from tradewind.audit.verification.comparing import Bounds
 from tradewind.audit.verification.proof import Proof, proof_bytes, read_proof
 from tradewind.data.durable_files import write_durably
 from tradewind.errors import Misuse
+from tradewind.session.audit.environment import is_environment
 
 FORMAT = "tradewind-profile-1"
 _ABOUT, _RUNS, _TREE, _PROOF = "profile.json", "runs", "tree", "proof.json"
@@ -40,6 +41,8 @@ class About(Struct, frozen=True, kw_only=True):
     """As it was named, absolute."""
     directory: bool
     """Whether it is a directory, and is run as it stands."""
+    environment: bool = False
+    """Whether it is an environment of Python, whose runs are the machine's own, unconfined."""
     tree: str
     """The digest of its tree."""
     workloads: tuple[Workload, ...] = ()
@@ -54,6 +57,11 @@ class Profile:
 
     def __init__(self, folder: Path, about: About) -> None:
         self.folder, self.about = folder, about
+
+    @property
+    def name(self) -> str:
+        """What the image is called among several: the folder's name."""
+        return self.folder.absolute().name
 
     @property
     def proof_path(self) -> Path:
@@ -97,6 +105,16 @@ class Profile:
     def events(self) -> dict[str, tuple[Event, ...]]:
         """The events of each recorded run, by its name; Misuse as `runs` raises it."""
         return {each.name: self._recorded(each.name)[1] for each in self.about.workloads}
+
+    def first_opened(self) -> tuple[str, ...]:
+        """Paths in the order in which runs first opened them."""
+        opened = (
+            event.path.lstrip("/")
+            for events in self.events().values()
+            for event in events
+            if event.ok and event.op in ("open", "execute")
+        )
+        return tuple(dict.fromkeys(opened))
 
     def _recorded(self, name: str) -> tuple[RunHeader, tuple[Event, ...]]:
         path = self._path(name)
@@ -154,7 +172,10 @@ def profile_of(folder: Path, image: Image) -> Profile:
         return found
     chosen = f"@{image.reference}" if image.reference else ""
     source = f"{Path(image.source).absolute()}{chosen}"
-    about = About(image=source, directory=image.kind == "directory", tree=image.digest)
+    about = About(
+        image=source, directory=image.kind == "directory", tree=image.digest,
+        environment=is_environment(image),
+    )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, about)
     return Profile(folder, about)

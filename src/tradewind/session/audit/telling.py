@@ -13,17 +13,22 @@ from tradewind.audit.inventory.gpu_code import gpu_code_of
 from tradewind.audit.inventory.wheel_diet import wheel_diet
 from tradewind.audit.packages import Inventory
 from tradewind.audit.slimming.closure import Closure
+from tradewind.audit.slimming.misses import Miss
 from tradewind.audit.slimming.policy import Policy
 from tradewind.audit.verification.proof import Check, Proof
 from tradewind.audit.vulnerabilities import evidence
 from tradewind.audit.why import WORDS
 from tradewind.data.model_files.findings import Scan
+from tradewind.session.audit.environment import PARTIAL
+from tradewind.session.audit.moving import Moving
+from tradewind.session.audit.paging import pages_of
+from tradewind.session.audit.slim_folder import SlimFolder
 from tradewind.session.audit.subject import Subject, facts_of
 from tradewind.session.report.audit.data import (
     AuditReport,
     CheckLine,
-    CostLine,
     FileLine,
+    HealedLine,
     LayerLine,
     RuleLine,
     SlimSection,
@@ -43,6 +48,10 @@ from tradewind.session.report.audit.reading import (
     subject_of,
 )
 
+COMPUTED = (
+    "Seconds of a pull are computed of bytes, stated bandwidths and the measured unpacking, dollars of the "
+    "prices that were given."
+)
 _MOST = 40
 """Files of a list that are told."""
 
@@ -52,13 +61,15 @@ def audit_report(
     *,
     found: evidence.Report | None = None,
     models: Iterable[Scan] = (),
-    costs: Sequence[CostLine] = (),
+    moving: Moving | None = None,
+    slimmed: SlimFolder | None = None,
     target_sm: int | None = None,
     gate: Sequence[CheckLine] = (),
 ) -> AuditReport:
     """The report of an image: what it holds and, with recorded runs, what is needed and what is proven.
 
-    `target_sm` is a GPU's capability, as 90, against which GPU code is told.
+    `slimmed` is what was written of it, whose healed files are told. `target_sm` is a GPU's capability, as
+    90, against which GPU code is told.
     """
     inventory, image = subject.inventory, subject.image
     profile = subject.profile
@@ -92,21 +103,36 @@ def audit_report(
     bloat, graph = measured(inventory, closure.kept)
     proof = profile.proof() if profile else None
     statements = (proof.coverage.words,) if proof else ()
-    section = bloat_section(inventory, bloat, graph, closure.kept.paths)
+    section = bloat_section(inventory, bloat, graph, closure.kept.paths, pages_of(subject))
+    if profile is not None and profile.about.environment:
+        # Nothing can be slimmed or proved by what was seen in part.
+        return replace(
+            report,
+            bloat=replace(section, notes=(PARTIAL,)),
+            runs=runs_section(inventory, subject.runs, (PARTIAL,)),
+            real=(*report.real, "What runs touched was recorded while they ran, unconfined, and in part."),
+        )
+    if moving is not None:
+        section = replace(section, costs=moving.lines, cost_notes=moving.notes)
+    policy = profile.about.policy if profile else Policy()
+    healed = slimmed.healed() if slimmed is not None else ()
     return replace(
         report,
-        bloat=replace(section, costs=tuple(costs)),
+        bloat=section,
         runs=runs_section(inventory, subject.runs, statements),
-        slim=slim_section(inventory, closure, profile.about.policy if profile else Policy()),
+        slim=slim_section(inventory, closure, policy, healed),
         verification=verification_section(proof) if proof else None,
         real=(
             *report.real,
             "What runs touched was recorded while they ran, confined, in the image itself.",
         ),
+        modelled=(COMPUTED,) if moving is not None else (),
     )
 
 
-def slim_section(inventory: Inventory, closure: Closure, policy: Policy) -> SlimSection:
+def slim_section(
+    inventory: Inventory, closure: Closure, policy: Policy, healed: Iterable[Miss] = ()
+) -> SlimSection:
     """What is kept and by which rule; what was only asked for; what the policy says otherwise than usual."""
     tree = inventory.tree
     rules: dict[str, list[str]] = {}
@@ -135,6 +161,10 @@ def slim_section(inventory: Inventory, closure: Closure, policy: Policy) -> Slim
                 "an empty file" if path in stands_in else "kept" if path in closure.kept else "removed",
             )
             for path in closure.only_probed[:_MOST]
+        ),
+        healed=tuple(
+            HealedLine(each.path, each.size, each.package or "unowned", each.run, each.opened)
+            for each in healed
         ),
         notes=tuple(notes),
     )

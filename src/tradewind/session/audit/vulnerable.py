@@ -30,7 +30,8 @@ def vulnerable(
     """Every advisory on a package of the image, with what is proved of its code, before and after slimming.
 
     `files` of other tools are imported into `folder` first; `complete` names the ecosystems that they hold
-    all of. With `changelogs` Debian's archive is asked too. What no fresh source speaks of is unknown, never
+    all of. With `changelogs` Debian's archive is asked too. An environment, which cannot be slimmed, is told
+    as it is. What no fresh source speaks of is unknown, never
     clean.
     """
     home = folder or FOLDER
@@ -41,5 +42,6 @@ def vulnerable(
     if changelogs:
         asked = ask_changelogs(subject.inventory, system, now)
         database = database.with_source(asked.source, asked.advisories)
-    evidence = Evidence(subject.inventory, subject.kept(), subject.runs)
+    partial = subject.profile is not None and subject.profile.about.environment
+    evidence = Evidence(subject.inventory, None if partial else subject.kept(), subject.runs)
     return report(evidence, match(subject.inventory, database, now, system, most_days))

@@ -15,7 +15,7 @@ from tradewind.audit.tracing.backends.confinement import Ended
 from tradewind.audit.tracing.backends.services import drive
 from tradewind.audit.tracing.backends.tracer import Told, unseen
 from tradewind.audit.tracing.outcome import Answer, Outcome
-from tradewind.audit.tracing.workload import SEARCHED, Workload
+from tradewind.audit.tracing.workload import Workload
 from tradewind.clock import stopwatch
 from tradewind.errors import Misuse
 
@@ -55,8 +55,8 @@ class Plain:
 def run_plain(workload: Workload, hook: AuditHook, *, scratch: Path) -> tuple[Outcome, Told]:
     """Run a workload unconfined under the audit hook: how it ended and what the hook saw.
 
-    Its files are the machine's and nothing of what it writes is undone; `inputs`, `user`, `capabilities` and
-    `outputs` are for confined ones and refused with Misuse.
+    Its files and variables are the user's, and nothing of what it writes is undone; `inputs`, `user`,
+    `capabilities` and `outputs` are for confined ones and refused with Misuse.
     """
     for name in ("inputs", "user", "capabilities", "outputs"):
         if getattr(workload, name):
@@ -65,10 +65,11 @@ def run_plain(workload: Workload, hook: AuditHook, *, scratch: Path) -> tuple[Ou
             )
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="run-", dir=scratch) as made:
-        room = Path(made)
+        # Where the hook lies must be absolute: the interpreter makes it so, and must know it again.
+        room = Path(made).absolute()
         own = room / "tracer"
         own.mkdir()
-        env = {"PATH": os.environ.get("PATH", SEARCHED), "HOME": os.environ.get("HOME", "/"), **workload.env}
+        env = {**os.environ, **workload.env}
         env.update(hook.hooks(own, env, str(own)))
         try:
             outcome = _run(workload, env, room)

@@ -151,7 +151,7 @@ class EdgeLine(Struct, frozen=True):
 
 
 class PageLine(Struct, frozen=True):
-    """Kept files of a kind, or one kept file, and how much of them was ever touched."""
+    """Kept files of a kind or package, or one kept file, and how much of them was ever touched."""
 
     name: str
     files: int
@@ -188,6 +188,9 @@ class BloatSection(Struct, frozen=True, kw_only=True):
     unmet: tuple[str, ...] = ()
     """Requirements that nothing in the tree meets, in words."""
     pages: tuple[PageLine, ...] = ()
+    """All kept files, then by kind, then the files of which the most was not touched."""
+    page_packages: tuple[PageLine, ...] = ()
+    """By package; they sum to all."""
     page_note: str = ""
     costs: tuple[CostLine, ...] = ()
     cost_notes: tuple[str, ...] = ()
@@ -229,6 +232,17 @@ class RuleLine(Struct, frozen=True):
     bytes: int
 
 
+class HealedLine(Struct, frozen=True):
+    """A path that a canary run took from the side-car, and that a later version of the slim image has."""
+
+    path: str
+    bytes: int
+    owner: str
+    run: str
+    opened: bool
+    """Else it was only asked for."""
+
+
 class SlimSection(Struct, frozen=True, kw_only=True):
     """What was made of the tree."""
 
@@ -240,6 +254,7 @@ class SlimSection(Struct, frozen=True, kw_only=True):
     layers: tuple[LayerLine, ...] = ()
     probed: tuple[FileLine, ...] = ()
     """Files that were only asked for, and what was done with them."""
+    healed: tuple[HealedLine, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -104,6 +104,16 @@ def slim(section: SlimSection | None) -> str:
         )
     if section.probed:
         parts.append(f"<h3>Files that were only asked for</h3>{file_table(section.probed)}")
+    if section.healed:
+        rows = [
+            [code(e.path), sized(e.bytes), html.escape(e.owner), html.escape(e.run),
+             "opened" if e.opened else "asked for"]
+            for e in section.healed
+        ]  # fmt: skip
+        told = "Runs took these from the side-car of an earlier version; this one has them."
+        heads = ("file", "bytes", "of", "missed by", "was")
+        inside = scroll(table(heads, rows, numbers=(1,)), len(rows) > 15)
+        parts.append(f"<h3>Healed ({len(rows):,})</h3>{paragraphs([told])}{inside}")
     return "".join(parts)
 
 

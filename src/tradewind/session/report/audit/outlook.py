@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
-from tradewind.session.report.audit.data import BloatSection, CostLine, GrowthSection, sized
+from tradewind.session.report.audit.data import BloatSection, CostLine, GrowthSection, PageLine, sized
 from tradewind.session.report.audit.marks import code, degree_cell, figure, paragraphs, scroll
 from tradewind.session.report.audit.pictures import cohorts, page_bars, releases, survival
 from tradewind.session.report.page import dollars, moment_text, table
@@ -14,17 +15,6 @@ def pages(section: BloatSection | None) -> str:
     """How much of what is kept was ever touched."""
     if section is None or not section.pages:
         return ""
-    rows = [
-        [
-            code(each.name) if "/" in each.name else html.escape(each.name),
-            f"{each.files:,}",
-            sized(each.bytes),
-            sized(each.touched),
-            degree_cell(1 - each.touched / each.bytes if each.bytes else 0.0),
-        ]
-        for each in section.pages
-    ]
-    heads = ("kept files", "files", "bytes", "touched", "page degree")
     told = (
         "Pages that were never touched are what could be fetched late; blanking them breaks the first run "
         "that differs from these."
@@ -32,7 +22,25 @@ def pages(section: BloatSection | None) -> str:
     picture = figure(
         page_bars([each for each in section.pages if "/" not in each.name]), section.page_note, told
     )
-    return picture + scroll(table(heads, rows, numbers=(1, 2, 3, 4)), len(rows) > 20)
+    packages = ""
+    if section.page_packages:
+        packages = f"<h3>Pages by package</h3>{_page_table('package', section.page_packages)}"
+    return picture + _page_table("kept files", section.pages) + packages
+
+
+def _page_table(head: str, lines: Sequence[PageLine]) -> str:
+    rows = [
+        [
+            code(each.name) if set("/:") & set(each.name) else html.escape(each.name),
+            f"{each.files:,}",
+            sized(each.bytes),
+            sized(each.touched),
+            degree_cell(1 - each.touched / each.bytes if each.bytes else 0.0),
+        ]
+        for each in lines
+    ]
+    heads = (head, "files", "bytes", "touched", "page degree")
+    return scroll(table(heads, rows, numbers=(1, 2, 3, 4)), len(rows) > 20)
 
 
 def costs(section: BloatSection | None) -> str:
@@ -42,9 +50,9 @@ def costs(section: BloatSection | None) -> str:
     rows = [
         [
             html.escape(each.what),
-            _interval(each, each.before),
-            _interval(each, each.after),
-            _times(each),
+            interval(each, each.before),
+            interval(each, each.after),
+            times_less(each),
             f'<span class="small">{html.escape(each.given)}</span>',
         ]
         for each in section.costs
@@ -88,12 +96,14 @@ def growth(section: GrowthSection | None) -> str:
     return "".join(parts)
 
 
-def _interval(line: CostLine, values: tuple[float, float]) -> str:
-    low, high = (dollars(each) if line.unit == "dollars" else f"{each:,.3g} s" for each in values)
+def interval(line: CostLine, values: tuple[float, float]) -> str:
+    """The values of one side of a line, as people read them."""
+    low, high = (dollars(each) if line.unit == "dollars" else f"{each:.3g} s" for each in values)
     return low if low == high else f"{low} to {high}"
 
 
-def _times(line: CostLine) -> str:
+def times_less(line: CostLine) -> str:
+    """How many times less it is after, as an interval; empty where it comes to nothing."""
     if min(line.after) <= 0:
         return ""
     low, high = line.before[0] / line.after[1], line.before[1] / line.after[0]

@@ -1,4 +1,4 @@
-"""The page of an audit: one self-contained HTML file, without a script and without the network.
+"""The page of an audit: one self-contained HTML file that needs neither the network nor its script.
 
 Each section is there only if its data is. Beside each picture stands a table with the same figures.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from tradewind.session.report.audit import contents, evidence, outlook
 from tradewind.session.report.audit.data import AuditReport, sized
 from tradewind.session.report.audit.marks import checks_table, facts_table
+from tradewind.session.report.audit.sorting import CSS, sortable
 from tradewind.session.report.page import cards_of, document, honesty, moment_text, write_document
 
 _MORE_CSS = """
@@ -71,7 +72,8 @@ def audit_page(report: AuditReport) -> str:
     if report.real or report.modelled or report.sources:
         parts.append(honesty(report.real, report.modelled, report.sources))
     made = f"Made by Tradewind {report.version} on {moment_text(report.made)} (UTC)."
-    return document(report.title, parts, made).replace("</style>", f"{_MORE_CSS}</style>", 1)
+    page = document(report.title, parts, made).replace("</style>", f"{_MORE_CSS}{CSS}</style>", 1)
+    return sortable(page)
 
 
 def write_audit_page(report: AuditReport, path: Path) -> None:
@@ -83,15 +85,17 @@ def _subject(report: AuditReport) -> str:
     subject = report.subject
     line = f"{subject.kind} {subject.name}"
     rows = [("digest", subject.digest)] if subject.digest else []
-    held = f"{sized(subject.bytes)} ({subject.bytes:,} bytes) in {subject.files:,} files"
-    rows.append(("holds", held + (f" and {subject.links:,} links" if subject.links else "")))
+    if subject.bytes or subject.files:
+        held = f"{sized(subject.bytes)} ({subject.bytes:,} bytes)"
+        held += f" in {subject.files:,} files" if subject.files else ""
+        rows.append(("holds", held + (f" and {subject.links:,} links" if subject.links else "")))
     rows.append(("audited", f"{moment_text(report.made)} (UTC)"))
     return f'<p class="soft">{html.escape(line)}</p>{facts_table([*rows, *subject.facts])}'
 
 
 def _cards(report: AuditReport) -> list[tuple[str, str, str]]:
     """The figures that matter, each only if it is known; what is not known is never shown as good."""
-    cards = [("in the tree", sized(report.subject.bytes), "")]
+    cards = [("in the tree", sized(report.subject.bytes), "")] if report.subject.files else []
     bloat, found = report.bloat, report.vulnerabilities
     if bloat is not None:
         cards.append(("needed", sized(bloat.whole.kept_bytes), ""))

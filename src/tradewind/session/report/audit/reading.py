@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tradewind.audit.bloat.degrees import Bloat, Share
 from tradewind.audit.bloat.graph import DependencyGraph
-from tradewind.audit.bloat.pages import PageBloat
+from tradewind.audit.bloat.pages import PageBloat, PageRow
 from tradewind.audit.bloat.tables import (
     FileTable,
     ShareRow,
@@ -98,7 +98,8 @@ def bloat_section(
         removed=_files(biggest_removed(inventory, kept, most)),
         survivors=_files(biggest_kept(inventory, kept, most)),
         unmet=tuple(f"{each.user} asks for {' or '.join(each.names)}" for each in graph.unmet),
-        pages=_pages(pages) if pages else (),
+        pages=_pages((pages.kept, *pages.kinds, *pages.files[:12])) if pages else (),
+        page_packages=_pages(pages.packages) if pages else (),
         page_note=pages.note if pages else "",
     )
 
@@ -162,6 +163,5 @@ def _files(table: FileTable) -> tuple[FileLine, ...]:
     return tuple(rows)
 
 
-def _pages(pages: PageBloat, most: int = 12) -> tuple[PageLine, ...]:
-    rows = (pages.kept, *pages.kinds, *pages.files[:most])
+def _pages(rows: Iterable[PageRow]) -> tuple[PageLine, ...]:
     return tuple(PageLine(row.name, row.files, row.bytes, row.touched) for row in rows)
