@@ -1,4 +1,4 @@
-"""A simulation of replicas in virtual time: variants with their own queues, replicas and measured times.
+"""A simulation of replicas in virtual time: variants with their own queues, replicas, times and requests.
 
 Requests come in classes and bring `rows` rows each. They are queued at the variant that the policy sends them
 to, the earliest deadline first; a replica that is free takes as many of them as fit into the variant's batch
@@ -9,13 +9,20 @@ after it was started and is paid from the start; one that is given up ends its b
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 from numba import njit
+
+from tradewind.data.request_traces import request_trace
 
 RING = 1 << 14
 """Requests of one class that wait at one variant at most; more are lost."""
 MOST = 64
 """Replicas of one variant at most."""
+MINUTE = 5.0
+"""Seconds in which a minute of the recorded load is played."""
 
 
 @njit(cache=True, nogil=True)
@@ -157,3 +164,40 @@ class Pool:
     def waiting(self) -> int:
         """Requests in the queue."""
         return int((self.tails - self.heads).sum())
+
+
+@cache
+def trace(file: Path) -> np.ndarray:
+    """Requests of each minute."""
+    return request_trace(file).counts
+
+
+def rates_of(data: Path | None, count: int, seconds: float, seed: int) -> np.ndarray:
+    """[class][minute of the trace] relative rates of a mean of 1; each class has its own stretch."""
+    chance = np.random.default_rng(seed)
+    minutes = int(np.ceil(seconds / MINUTE)) + 1
+    file = None if data is None else data / "requests" / "worldcup98-per-minute.csv.gz"
+    if file is not None and file.exists():
+        recorded = trace(file)
+        chosen = [int(at) for at in chance.integers(20_000, len(recorded) - minutes, count)]
+        found = np.array([recorded[at : at + minutes] for at in chosen], dtype=float)
+    else:
+        at = np.arange(minutes)
+        phase = chance.uniform(0, 2 * np.pi, (count, 1))
+        burst = 1 + 1.5 * (chance.random((count, minutes)) < 0.08)
+        found = (1 + 0.4 * np.sin(2 * np.pi * at / 60 + phase)) * burst
+    return found / found.mean(axis=1, keepdims=True)
+
+
+def arrivals_of(rates: np.ndarray, mean: np.ndarray, seconds: float, seed: int) -> list[np.ndarray]:
+    """The moments at which each class's requests come: Poisson within the minutes."""
+    chance = np.random.default_rng((seed, 1))
+    found = []
+    for row, average in zip(rates, mean, strict=True):
+        parts = []
+        for at, rate in enumerate(row):
+            began = at * MINUTE
+            parts.append(np.sort(began + MINUTE * chance.random(chance.poisson(rate * average * MINUTE))))
+        every = np.concatenate(parts)
+        found.append(every[every < seconds])
+    return found

@@ -26,11 +26,13 @@ from tradewind.data.request_traces import RequestTrace
 from tradewind.errors import TradewindError
 from tradewind.estimates.load.forecasters import load_forecaster
 from tradewind.estimates.load.interface import LoadForecast
+from tradewind.estimates.outlook import Forecaster, Outlook
 from tradewind.estimates.revocation.forecasters import forecaster
 from tradewind.market.billing.eras import spot_without_refunds
 from tradewind.market.billing.functions import BY_TENTHS
 from tradewind.market.histories import MarketHistory
-from tradewind.market.offers import Terms
+from tradewind.market.instances import Pool
+from tradewind.market.offers import Offer, Terms
 from tradewind.market.recorded import RecordedMarket
 from tradewind.serving.objective import Objective
 from tradewind.serving.provisioning.clairvoyant import cheapest_serving
@@ -175,7 +177,7 @@ class Outcome(Struct, frozen=True):
     leases: int = 0
     revocations: int = 0
     seconds: float = 0.0
-    """Of the processor, all in but forecasts of load."""
+    """Of the processor; forecasts that another policy had made on the same stretch are not in it."""
     problem: str = ""
 
 
@@ -204,6 +206,26 @@ class Remembered:
             self._made = 0
 
 
+class Foreseen:
+    """A market forecaster whose outlooks are made once, for every policy that asks on one stretch.
+
+    What is held matters to an outlook only where it is not on offer, or fills room; those are made anew.
+    """
+
+    def __init__(self, inner: Forecaster) -> None:
+        self._inner, self.name, self.refresh = inner, inner.name, inner.refresh
+        self._known: dict[float, Outlook] = {}
+
+    def outlook(self, now: float, offers: tuple[Offer, ...], held: tuple[Pool, ...] = ()) -> Outlook:
+        """The outlook of that moment."""
+        spot = {offer.pool: offer.available for offer in offers if offer.terms is Terms.SPOT}
+        if any(each not in spot or spot[each] is not None for each in held):
+            return self._inner.outlook(now, offers, held)
+        if now not in self._known:
+            self._known[now] = self._inner.outlook(now, offers, held)
+        return self._known[now]
+
+
 class World:
     """The load, the eras, and how a case is run."""
 
@@ -213,6 +235,7 @@ class World:
         self.load, self.eras, self.seed, self.replicas = load, eras, options.seed, options.replicas
         self._begin = math.ceil(load.start / DAY) * DAY + KNOWN * DAY
         self._remembered = remembered
+        self._foreseen: tuple[tuple[str, Place], Foreseen] | None = None
         self.weeks = math.floor((load.end - self._begin) / WEEK)
         if self.weeks < 2:
             sys.exit(f"{load.name} holds no two weeks after the first {KNOWN:g} days")
@@ -281,7 +304,7 @@ class World:
         contender = CONTENDERS[case.policy]
         hourly = era.market.tariffs(start)[Terms.ON_DEMAND].unit >= HOUR
         policy = contender.make(case.setting, peak, cheapest(era), hourly)
-        outlooks = forecaster("empirical", era.market.history, start) if case.policy in OUTLOOKS else None
+        outlooks = self._outlooks(era, case.place, start) if case.policy in OUTLOOKS else None
         loads = self._loads(policy.forecaster, era, case.place) if policy.forecaster else None
         began = time.process_time()
         try:
@@ -297,6 +320,13 @@ class World:
         return Outcome(
             found.cost, found.requests, found.in_time, found.leases, found.revocations, seconds
         )  # fmt: skip
+
+    def _outlooks(self, era: Era, place: Place, start: float) -> Foreseen:
+        """Those of the stretch that was asked for last are kept."""
+        if self._foreseen is None or self._foreseen[0] != (era.prices, place):
+            made = Foreseen(forecaster("empirical", era.market.history, start))
+            self._foreseen = (era.prices, place), made
+        return self._foreseen[1]
 
     def _loads(self, name: str, era: Era, place: Place) -> Remembered:
         known = f"{era.prices} {name} {place.week} {place.day:g} {place.market_week} {place.hours:g}.known"

@@ -10,10 +10,8 @@ import traceback
 from functools import partial
 from types import SimpleNamespace
 
-import boto3
 import numpy as np
 import onnx
-from botocore.config import Config
 from onnx import TensorProto, helper, numpy_helper
 
 from tradewind import clock
@@ -56,6 +54,9 @@ def times(path, factor, columns=2, name="x"):
 
 def client(name, address):
     """A client of boto3's for a service at an address."""
+    import boto3  # here, for the servers that tests start and kill need it not
+    from botocore.config import Config
+
     return boto3.client(
         name,
         endpoint_url=f"http://{address}",

@@ -19,7 +19,10 @@ import traceback
 from pathlib import Path
 
 import numpy as np
+import onnxruntime  # noqa: F401 -- loaded once, before the forks, each of which needs it
 import sqlalchemy
+import sqlalchemy.dialects.sqlite
+import uvloop  # noqa: F401 -- as well
 from endpoint_stage import closed, opened, times
 from msgspec.structs import replace
 

@@ -62,6 +62,18 @@ def test_an_old_head_is_served_while_little_comes_and_refused_while_much_does() 
     assert decided(queue(crowd, rate=8000.0, largest=128)) == (1, 80)
 
 
+def test_of_a_crowd_that_passes_as_few_are_refused_as_the_gap_behind_them_takes() -> None:
+    # 5 ms are left to two, which bear one row; 13 ms to six behind them, which bear seventeen; the rest is
+    # fresh. In all 37 would be in time in 32 ms if the head went, 36 in 27 ms without the two, 30 in 19.5 ms
+    # without the eight. A second is worth 0.7 * sqrt(400 * 38 / 0.045) = 407 requests, and almost
+    # nothing where next to nobody comes.
+    waits = [0.045] * 2 + [0.037] * 6 + [0.0] * 30
+    assert decided(queue(waits, rate=400.0)) == (2, 17)
+    assert decided(queue(waits, rate=0.05)) == (0, 1)
+    # Where more comes all the time than can be answered, it is worth as many as can be: 30 in 19.5 ms.
+    assert decided(queue(waits, rate=8000.0)) == (8, 30)
+
+
 def test_an_idle_replica_beside_it_serves_the_rest() -> None:
     crowd = [0.040] * 5 + [0.0] * 60
     drop, take = decided(queue(crowd, rate=1500.0, largest=64, idle=8))

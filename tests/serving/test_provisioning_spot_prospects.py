@@ -8,7 +8,7 @@ from tradewind.market.instances import Pool
 from tradewind.market.offers import Terms
 from tradewind.market.tariffs import Refund, Tariff
 from tradewind.serving.provisioning.fleet import Fleet
-from tradewind.serving.provisioning.spot_prospects import Survival, prospects, survival
+from tradewind.serving.provisioning.spot_prospects import prospects, survival
 from tradewind.testing.policies import NOW
 
 OFFERS = [offer("small", 0.1), offer("small", 0.03, Terms.SPOT)]
@@ -27,13 +27,6 @@ def told(chances, tariffs=HOURLY, **given):
     options = {"startup": 0.0, "move": 0.0, "hold": 3600.0} | given
     ways = Fleet(view_of(OFFERS)).ways
     return prospects(ways, chances, tariffs, **options)
-
-
-def test_survival_is_linear_between_the_horizons():
-    life = Survival((1800.0, 3600.0), (0.5, 1.0))
-    assert (life.at(0.0), life.at(900.0), life.at(1800.0), life.at(9999.0)) == (1.0, 0.75, 0.5, 0.0)
-    assert life.seconds(0.0, 3600.0) == pytest.approx(1800.0)
-    assert life.seconds(900.0, 900.0) == 0.0
 
 
 def test_a_bid_between_two_deltas_is_taken_for_the_lower():

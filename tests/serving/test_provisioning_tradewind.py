@@ -71,7 +71,7 @@ def test_a_fleet_that_is_enough_is_left():
 def test_the_account_says_how_much_more():
     """After a bad hour nearly nothing may be missed; after a good one ten times the usual."""
     counts = {
-        missed: sum(each[2] for each in taken(decided(seen([1000.0], requests=1e7, missed=10 * missed))))
+        missed: sum(each[2] for each in taken(decided(seen([1000.0], requests=6e7, missed=60 * missed))))
         for missed in (0.0, 9_000.0, 30_000.0)
     }
     assert counts[0.0] < counts[9_000.0] <= counts[30_000.0]
@@ -101,16 +101,16 @@ def test_by_the_hour_only_what_is_at_the_end_of_its_hour_goes():
 
 def test_by_the_hour_a_peak_of_minutes_is_missed_unless_too_much_was_missed_before():
     """100 a second but for seven minutes of 200: twenty more replicas for a ninth of the hour they cost. Of
-    1.2 million requests 9 600 may be missed: none of them so far, 9 600, 24 000."""
+    1.2 million requests 9 600 may be missed: none of them so far, 9 600, 60 000."""
     held = [lease(number, terms=Terms.SPOT, started=-600.0) for number in range(21)]
     rates = [100.0] * 2 + [200.0] * 7 + [100.0]
     bought = {
         missed: sum(
             each[2] for each in taken(decided(seen(rates, held, hourly=True, requests=1.2e6, missed=missed)))
         )
-        for missed in (0.0, 9_600.0, 24_000.0)
+        for missed in (0.0, 9_600.0, 60_000.0)
     }
-    assert bought[0.0] == bought[9_600.0] == 0 and 15 <= bought[24_000.0] <= 21
+    assert bought[0.0] == bought[9_600.0] == 0 and 15 <= bought[60_000.0] <= 21
     assert sum(each[2] for each in taken(decided(seen(rates, held)))) >= 15  # by the second it is served
 
 
@@ -197,3 +197,25 @@ def test_in_a_rehearsal_it_keeps_99_of_100_for_less_than_the_others():
     assert all(ours.cost < each.cost for each in found.values())
     # 10 800 s of the mean load, at 5 a replica and 0.03 an hour, is the least there is.
     assert ours.cost < 1.15 * float(rates[720:900].mean()) / 5 * 0.03 * 3
+
+
+def test_where_hours_are_billed_whole_it_moves_only_for_much():
+    """Held at 0.039 and 0.045 where 0.032 is offered: by the second both are left, by the hour the latter."""
+    for price, by_the_hour in ((0.039, 0), (0.045, 20)):
+        held = [lease(number, terms=Terms.SPOT, started=-3500.0) for number in range(20)]
+        dear = [OFFERS[0], offer("small", price, Terms.SPOT, "east-1a"), OFFERS[2]]
+        for hourly in (False, True):
+            moved = sum(each[2] for each in taken(decided(seen([95.0], held, dear, hourly=hourly))))
+            assert moved >= 19 if by_the_hour or not hourly else moved == 0
+
+
+@pytest.mark.parametrize(("hourly", "apart"), [(False, 1.0), (True, 1.5)])
+def test_by_the_hour_half_as_much_again_of_a_replica_must_be_missing(hourly, apart):
+    """Replicas of 5 requests a second: between a part of 0.2 and one of 0.4 lie 1, by the hour 1.5."""
+    held = [lease(number, terms=Terms.SPOT, started=-600.0) for number in range(20)]
+
+    def least(part):
+        loads = np.arange(95.0, 115.0, 0.125)
+        return next(at for at in loads if taken(decided(seen([at], held, hourly=hourly), rounding=part)))
+
+    assert least(0.4) - least(0.2) == pytest.approx(apart, abs=0.13)

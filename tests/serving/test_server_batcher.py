@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 
 import numpy as np
@@ -14,6 +15,7 @@ from tradewind.serving.calls import Refusal, RefusalKind
 from tradewind.serving.server.batcher import USUAL, Batcher, Limits
 from tradewind.serving.server.metrics.meters import ModelMeter
 from tradewind.serving.server.replicas.interface import MachineLost, ModelFailed, ReplicaLost
+from tradewind.serving.server.stepping import resumed
 
 
 class AsMany:
@@ -130,6 +132,56 @@ def test_an_idle_inline_replica_answers_without_waiting() -> None:
         assert refused.value.kind is RefusalKind.FAILED and "minus one" in str(refused.value)
 
     clock.run(main())
+
+
+def test_a_quick_model_stays_in_this_thread_though_others_take_the_processor_at_times(monkeypatch) -> None:
+    def simulated():
+        began = clock.now()
+        return lambda: clock.now() - began
+
+    monkeypatch.setattr(clock, "stopwatch", simulated)
+
+    class Held(Twice):
+        """Takes 0.1 ms, and 50 ms where its input is above 100."""
+
+        inline = True
+
+        def run_here(self, inputs):
+            asyncio.get_running_loop().jump(0.05 if inputs["x"][0, 0] > 100 else 0.0001)
+            return super().run_here(inputs)
+
+    async def main():
+        batcher, _ = batcher_of(Held())
+        for n in range(500):
+            await ask(batcher, 101 if n % 25 == 24 else n % 100)
+        assert batcher.learned.latency.of(1) == pytest.approx(0.0001, rel=0.01) and batcher._quick(1)
+        for _ in range(7):  # now it is the model itself
+            await ask(batcher, 101)
+        assert not batcher._quick(1)
+
+    clock.simulate(main())
+
+
+def test_a_refused_request_leaves_nothing_that_only_the_collector_finds() -> None:
+    async def main():
+        batcher, _ = batcher_of(rule=AsMany(drops=True), objective=0.001)
+        gc.collect()
+        gc.disable()
+        for _ in range(30):  # as the wires do it: by hand up to the first wait
+            work = batcher.answer(rows(1), 1, None)
+            waits_for = work.send(None)
+            await asyncio.sleep(0.002)
+            batcher.join(Twice())
+            with pytest.raises(Refusal):
+                await resumed(work, waits_for)
+            batcher._idle.clear()
+        del work, waits_for
+        assert gc.collect() < 30
+
+    try:
+        clock.simulate(main())
+    finally:
+        gc.enable()
 
 
 def test_rows_of_other_shapes_are_not_put_together() -> None:

@@ -365,7 +365,14 @@ def test_lists_are_filtered(found, models, tmp_path) -> None:
     assert names("endpoints", NameContains="sift", LastModifiedTimeAfter=after) == ["sift-good"]
     assert names("endpoints", NameContains="sift", LastModifiedTimeBefore=after) == ["sift-bad"]
     assert names("endpoint_configs", NameContains="sift") == ["sift-bad-config", "sift-good-config"]
+
+    def halfway(call, key, tail):
+        first, second = (call(**{key: f"sift-{name}{tail}"})["CreationTime"] for name in ("good", "bad"))
+        return first + (second - first) / 2
+
+    between = halfway(control.describe_endpoint_config, "EndpointConfigName", "-config")
     assert names("endpoint_configs", NameContains="sift", CreationTimeAfter=between) == ["sift-bad-config"]
+    between = halfway(control.describe_model, "ModelName", "-config-v")
     assert names("models", NameContains="sift", CreationTimeBefore=between) == ["sift-good-config-v"]
     assert "StatusEquals" in refused(control.list_endpoints, StatusEquals="Ready")["Message"]
     for name in ("sift-good", "sift-bad"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import re
 import ssl
@@ -150,6 +151,7 @@ async def _serve(
     try:
         await engine.open()
         await front.start()
+        gc.freeze()  # what is there now stays: no collection while requests wait need walk through it
         stopped = asyncio.ensure_future(front.stopped())
         await asyncio.sleep(0)
         scheme = "https" if tls else "http"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tradewind.estimates.outlook import Outlook, Scenario
+from tradewind.estimates.survival import CERTAIN, Survival
 from tradewind.market.billing.hourly_with_refund import HourlyWithRefund
 from tradewind.market.billing.per_second import PerSecond
 from tradewind.market.instances import Instance, InstanceType, Pool
@@ -14,7 +15,7 @@ from tradewind.market.leases import Ending, Lease, LeaseId
 from tradewind.market.offers import Terms
 from tradewind.market.resources import Resources
 from tradewind.market.tariffs import Tariff
-from tradewind.training.elastic.bidding.prospects import CERTAIN, HOUR, Survival, prospect, survival
+from tradewind.training.elastic.bidding.prospects import HOUR, prospect, survival
 
 POOL = Pool("m", "east-1a")
 PRICE = 0.25

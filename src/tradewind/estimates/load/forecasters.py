@@ -5,6 +5,7 @@ from __future__ import annotations
 from tradewind.errors import Misuse, suggestion
 from tradewind.estimates.load.interface import LoadForecaster
 from tradewind.estimates.load.linear_weighted import LinearWeighted
+from tradewind.estimates.load.lstm import Lstm
 from tradewind.estimates.load.moving_average import MovingAverage
 from tradewind.estimates.load.persistence import Persistence
 from tradewind.estimates.load.seasonal_naive import SeasonalNaive
@@ -12,7 +13,7 @@ from tradewind.estimates.load.seasonal_regression import SeasonalRegression
 
 _MAKERS = {
     maker.name: maker
-    for maker in (Persistence, SeasonalNaive, MovingAverage, LinearWeighted, SeasonalRegression)
+    for maker in (Persistence, SeasonalNaive, MovingAverage, LinearWeighted, Lstm, SeasonalRegression)
 }
 NAMES = tuple(_MAKERS)
 """As users write them."""

@@ -5,22 +5,28 @@ gathers the next one by itself. When a replica is idle:
 
 1. Who cannot be in time even alone is refused (Clockwork: Gujarati et al., OSDI 2020, section 4).
 2. If all that wait, or the largest batch, meet the deadline of the head, they go.
-3. Else somebody loses: a batch that the head can bear is too small for those behind it. Two plans are carried
-   on, without further arrivals, until nobody waits: begin with the head, or first refuse as many at the head
-   as make the batch largest (the early drop of Nexus: Shen et al., SOSP 2019, section 6.3). The one with more
-   requests in time, less `PRICE` times what would have arrived during its batches, is begun. Under lasting
-   overload that is the second, whose batches are the largest that can be in time; after a passing one it is
-   the first.
+3. Else somebody loses: a batch that the head can bear is too small for those behind it. Plans are carried on,
+   without further arrivals, until nobody waits: begin with the head; first refuse as many at the head as make
+   the batch largest (the early drop of Nexus: Shen et al., SOSP 2019, section 6.3); or refuse fewer, up to
+   one of the `BETWEEN` widest gaps between deadlines, for within a crowd that came at once a refusal gains
+   next to nothing. The one with most requests in time, less a price for the time of its batches, is begun.
 
-Neither of the two systems learns T(b) as it goes, and neither weighs the two plans. Where the line learned
-says that nobody at all can be in time, the last of them is run nevertheless, if its deadline has not passed:
-the line may be wrong, and only a batch can correct it.
+What a second is worth follows from the requests expected in it: the geometric mean of the rate seen of late,
+which says whether a crowd will last, and of that at which those came who wait, which says that there is one.
+While that is more than can be answered, only the two extremes are weighed: what the head gains by a plan
+between them is lost on those who come.
+
+Neither of the two systems learns T(b) as it goes, and neither weighs plans. Where the line learned says that
+nobody at all can be in time, the last of them is run nevertheless, if its deadline has not passed: the line
+may be wrong, and only a batch can correct it.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from heapq import nlargest
 from itertools import accumulate, islice
 
 from tradewind.errors import Misuse
@@ -28,8 +34,12 @@ from tradewind.serving.batching.cutting import fitting
 from tradewind.serving.batching.interface import WAIT, Choice, Queue
 
 PRICE = 0.7
-"""What a second is worth, in the requests that arrive in it: a higher price is better above the capacity, a
-lower one below it. Chosen among 0.7, 1.0 and 1.5 on Poisson and MMPP arrivals."""
+"""What a request that is expected in a second adds to its worth: a higher price is better above the capacity,
+a lower one below it. Chosen among 0.5, 0.7 and 1.0, on Poisson and MMPP arrivals and on stretches of recorded
+ones put together anew."""
+BETWEEN, STEPS = 12, 100
+"""Plans between the two extremes, of 6, 12 and all: more gains next to nothing. Where plans have many batches
+there are fewer, so that all together have about so many at most, and a decision takes half a millisecond."""
 _EPSILON = 1e-9
 """Seconds: a batch that ends at the deadline is in time, whatever the last bit says."""
 _ONE, _EXPIRED = Choice(take=1), Choice(drop=1)
@@ -39,8 +49,8 @@ class SlackBatching:
     """Takes at once the most that can be in time, and refuses early what cannot.
 
     `margin`: deviations of the learned latency that a batch is kept away from the deadline. One decision
-    takes about a microsecond while there is no conflict; where there is, O(log n) steps for each batch
-    planned and a copy of n floats.
+    takes about a microsecond while there is no conflict; where there is, O(log n) steps for each batch of a
+    dozen plans: a tenth to half a millisecond.
     """
 
     name = "slack"
@@ -83,14 +93,12 @@ def _conflict(queue: Queue, now: float) -> Choice:
     later = plan.largest_from(first, now)
     chosen = first
     if later > first:
-        elapsed = queue.now - min(queue.arrivals)
-        rate = queue.rate * plan.waiting / plan.rows[-1]
-        if elapsed > 0.0:
-            # Those that wait tell of a burst before the learned rate does.
-            rate = max(rate, plan.waiting / elapsed)
-        rate = PRICE * min(rate, plan.throughput(later, now))
-        if plan.worth(first, now, rate) < plan.worth(later, now, rate):
-            chosen = later
+        expected, most = plan.expected(queue), plan.throughput(later, now)
+        starts = {first, later}
+        if expected < most:
+            starts |= {plan.hopeless(each, now) for each in plan.gaps(first, later, now)}
+        price = min(PRICE * expected, most)
+        chosen = max(sorted(starts), key=lambda start: plan.worth(start, now, price))
     return Choice(take=plan.batch(chosen, now), drop=chosen)
 
 
@@ -143,6 +151,20 @@ class _Plan:
         if low > start and self.batch(low - 1, at) >= self.batch(low, at):
             low -= 1
         return low if self.batch(low, at) > self.batch(start, at) else start
+
+    def gaps(self, first: int, later: int, at: float) -> Iterable[int]:
+        """The starts between the two before which the deadlines have the widest gaps."""
+        due = self.deadlines
+        batches = 1 + (self.waiting - first) // max(self.batch(later, at), 1)
+        count = min(BETWEEN, STEPS // batches)
+        return nlargest(count, range(first + 1, later), key=lambda start: due[start] - due[start - 1])
+
+    def expected(self, queue: Queue) -> float:
+        """Requests expected in a second."""
+        elapsed = queue.now - min(queue.arrivals)
+        crowd = self.waiting / elapsed if elapsed > 0.0 else 0.0
+        lately = queue.rate * self.waiting / self.rows[-1] or crowd
+        return math.sqrt(lately * (crowd or lately))
 
     def throughput(self, start: int, at: float) -> float:
         """Requests a second of the batch that begins with `start`."""

@@ -2,7 +2,7 @@
 
 Zhang, Yu, Wang and Yan, "MArk: exploiting cloud services for cost-effective, SLO-aware machine learning
 inference serving", USENIX ATC 2019, section 4; the greedy rule is that of the released
-`proactive_controller2.py`. The paper's forecaster is an LSTM; the view's forecast stands in for it.
+`proactive_controller2.py`, the forecast its LSTM (`estimates.load.lstm`).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Mark:
         hysteresis: int = 6,
         spot: bool = True,
         overflow: bool = True,
-        forecaster: str = "seasonal_regression",
+        forecaster: str = "lstm",
     ) -> None:
         self.headroom = checked(self.name, "headroom", headroom, 0.1, 100.0)
         self.every = checked(self.name, "every", every, 1.0)

@@ -12,7 +12,10 @@ capacity and falls exponentially below it. The rate itself is as uncertain as it
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from tradewind.estimates.load.interface import LoadForecast
@@ -57,6 +60,20 @@ def mean_of(rates: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(rates @ _SHARES)
 
 
+@njit(cache=True, nogil=True)
+def _lost(capacity: float, rates: NDArray[np.float64], slack: float, spread: float) -> float:
+    """Requests a second expected to be missed in an interval, of rates (points,)."""
+    total = 0.0
+    buffer = 2 * slack * max(capacity, 1e-9)
+    for at in range(len(rates)):
+        room = capacity - rates[at]
+        variance = spread * max(rates[at], 1e-9)
+        power = min(max(buffer * room / variance, -500.0), 500.0)
+        total += _SHARES[at] * (variance / buffer if abs(power) < 1e-6 else room / math.expm1(power))
+    return total
+
+
+@njit(cache=True, nogil=True)
 def lost(
     capacity: NDArray[np.float64], rates: NDArray[np.float64], slack: float, spread: float
 ) -> NDArray[np.float64]:
@@ -64,28 +81,41 @@ def lost(
 
     `rates` (steps, points) as `rates_of` gives them, `slack` in seconds, `spread` the dispersion.
     """
-    room = capacity[:, None] - rates
-    variance = spread * np.maximum(rates, 1e-9)
-    buffer = 2 * slack * np.maximum(capacity[:, None], 1e-9)
-    power = np.clip(buffer * room / variance, -500.0, 500.0)
-    flat = np.abs(power) < 1e-6
-    gone = np.where(flat, variance / buffer, room / np.where(flat, 1.0, np.expm1(power)))
-    return np.asarray(gone @ _SHARES)
+    found = np.empty(len(rates))
+    for step in range(len(rates)):
+        found[step] = _lost(capacity[step], rates[step], slack, spread)
+    return found
 
 
 def needed(
     rates: NDArray[np.float64], share: float | NDArray[np.float64], slack: float, spread: float
 ) -> NDArray[np.float64]:
     """(steps,) the least capacity that is expected to miss no more than that share of the requests."""
-    allowed = share * (rates @ _SHARES)
-    low = np.zeros(len(rates))
+    allowed = np.asarray(share * (rates @ _SHARES), np.float64)
     high = 2.0 * rates[:, -1] + 4.0 * np.sqrt(spread * np.maximum(rates[:, -1], 0.0) / slack) + 1e-9
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        enough = lost(middle, rates, slack, spread) <= allowed
-        high = np.where(enough, middle, high)
-        low = np.where(enough, low, middle)
-    return high
+    return np.asarray(_needed(rates, allowed, high, slack, spread))
+
+
+@njit(cache=True, nogil=True)
+def _needed(
+    rates: NDArray[np.float64],
+    allowed: NDArray[np.float64],
+    tops: NDArray[np.float64],
+    slack: float,
+    spread: float,
+) -> NDArray[np.float64]:
+    """By halving the stretch from 0 to `tops`."""
+    found = np.empty(len(rates))
+    for step in range(len(rates)):
+        low, high = 0.0, tops[step]
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            if _lost(middle, rates[step], slack, spread) <= allowed[step]:
+                high = middle
+            else:
+                low = middle
+        found[step] = high
+    return found
 
 
 def worthwhile(rates: NDArray[np.float64], use: float, slack: float, spread: float) -> float:
@@ -95,14 +125,21 @@ def worthwhile(rates: NDArray[np.float64], use: float, slack: float, spread: flo
     19(3), 1951) to whom a missed request is worth 1 / `use` times what it costs where nothing idles. `rates`
     (steps, points) as `rates_of` gives them.
     """
-    low = 0.0
-    high = top = 2.0 * float(rates.max(initial=0.0)) + 4.0 * float(np.sqrt(spread / slack)) + 1e-9
-    bit = 1e-3 * top
+    top = 2.0 * float(rates.max(initial=0.0)) + 4.0 * float(np.sqrt(spread / slack)) + 1e-9
+    return float(_worthwhile(rates, use, top, slack, spread))
+
+
+@njit(cache=True, nogil=True)
+def _worthwhile(rates: NDArray[np.float64], use: float, top: float, slack: float, spread: float) -> float:
+    """By halving the stretch from 0 to `top`."""
+    low, high, bit = 0.0, top, 1e-3 * top
     for _ in range(_HALVINGS):
-        middle = np.full(len(rates), 0.5 * (low + high))
-        answered = lost(middle, rates, slack, spread) - lost(middle + bit, rates, slack, spread)
-        if float(answered.mean()) > use * bit:
-            low = float(middle[0])
+        middle, answered = 0.5 * (low + high), 0.0
+        for step in range(len(rates)):
+            answered += _lost(middle, rates[step], slack, spread)
+            answered -= _lost(middle + bit, rates[step], slack, spread)
+        if answered > use * bit * len(rates):
+            low = middle
         else:
-            high = float(middle[0])
+            high = middle
     return high

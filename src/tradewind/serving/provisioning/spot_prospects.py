@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 from msgspec import Struct
 
 from tradewind.estimates.outlook import Outlook
+from tradewind.estimates.survival import Survival
 from tradewind.market.instances import Pool
 from tradewind.market.tariffs import Refund, Tariff
 from tradewind.serving.provisioning.fleet import HOUR, Way
@@ -30,35 +30,6 @@ class Prospect(Struct, frozen=True):
     """Probability that it is revoked within an hour of its start."""
 
 
-class Survival:
-    """The chance that a lease outlives an age, linear between the horizons of an outlook."""
-
-    def __init__(self, horizons: Sequence[float], revoked: Sequence[float]) -> None:
-        ages, alive = [0.0], [1.0]
-        for horizon, chance in zip(horizons, revoked, strict=True):
-            ages.append(horizon)
-            alive.append(min(alive[-1], 1.0 - min(1.0, max(0.0, chance))))
-        self._ages, self._alive = ages, alive
-
-    def at(self, age: float) -> float:
-        """The chance at that age; after the last horizon it stays."""
-        ages, alive = self._ages, self._alive
-        for place in range(1, len(ages)):
-            if age <= ages[place]:
-                part = (age - ages[place - 1]) / (ages[place] - ages[place - 1])
-                return alive[place - 1] + part * (alive[place] - alive[place - 1])
-        return alive[-1]
-
-    def seconds(self, start: float, end: float) -> float:
-        """The expected seconds lived between two ages."""
-        if end <= start:
-            return 0.0
-        corners = [start, *(age for age in self._ages if start < age < end), end]
-        return sum(
-            (second - first) * (self.at(first) + self.at(second)) / 2 for first, second in pairwise(corners)
-        )
-
-
 def survival(outlook: Outlook, pool: Pool, delta: float) -> Survival | None:
     """How long a lease lasts whose limit is `delta` US dollars an hour above the price; None for a pool that
     the outlook does not know. Between two deltas of the outlook the lower is taken."""
@@ -66,7 +37,11 @@ def survival(outlook: Outlook, pool: Pool, delta: float) -> Survival | None:
         return None
     rows = outlook.revoked[outlook.pools.index(pool)]
     under = [at for at, each in enumerate(outlook.deltas) if each <= delta * (1 + 1e-9)]
-    return Survival(outlook.horizons, rows[under[-1]] if under else rows[0])
+    ages, alive = [0.0], [1.0]
+    for horizon, chance in zip(outlook.horizons, rows[under[-1]] if under else rows[0], strict=True):
+        ages.append(horizon)
+        alive.append(min(alive[-1], 1.0 - min(1.0, max(0.0, chance))))
+    return Survival(tuple(ages), tuple(alive))
 
 
 def prospects(

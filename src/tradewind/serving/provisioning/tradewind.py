@@ -3,16 +3,18 @@
 A promise that 99 of 100 requests are answered in time lets one be missed, and what it would cost to answer
 the last one is many times what the others cost. So the policy keeps accounts. From the forecast's
 distribution and the burstiness of the arrivals it reckons how many requests a fleet would miss (`misses`),
-and takes the least capacity that misses as many as the account allows: fewer after a bad hour, more after a
-good one. Which machines: those whose request is expected to cost the least with refunds, start-ups and
+and takes the least capacity that misses as many as the account allows: fewer after a bad stretch, more after
+a good one. Which machines: those whose request is expected to cost the least with refunds, start-ups and
 revocations reckoned in (`spot_prospects`), on spot or on demand. When to end one: where it is billed by the
 hour, only as its hour ends; by the second, once it will not be needed again before another could be ready.
 
 Where hours are bought whole, a peak of some minutes is dear to serve and few requests of the day to miss;
 where seconds are billed, so is one of a minute, for the start-up is paid as well. So a replica is added, and
 its next hour bought, only where it would answer what were missed without it in a certain part of that hour,
-or of the next ten minutes (`misses.worthwhile`). Which part is up to the account: it doubles for every half
-hour of allowance that is left over, and halves for every one that is overdrawn.
+or of the next ten minutes (`misses.worthwhile`). Which part is up to the account: it doubles for every third
+of a period's allowance that is left over, and halves for every third that is overdrawn. The period is long
+against a flash crowd: what one costs in misses is made up over a quarter of a day, where it is cheap, and
+not in the hour after it, where every hour bought stands idle.
 """
 
 from __future__ import annotations
@@ -34,14 +36,17 @@ from tradewind.serving.provisioning.spot_prospects import Prospect, prospects
 
 _EDGE = 12.0
 """Seconds before the end of a paid unit at which it is decided whether there is a next."""
-_SPREAD = 2 * HOUR
-"""Seconds of load over which a surplus or a deficit of the account is made up."""
 _LEAST, _MOST = 0.1, 10.0
 """Bounds of what is allowed for now, in parts of what is allowed on the whole."""
-_DOUBLED = 0.5 * HOUR
-"""Seconds of what is allowed on the whole: who has so much left over asks for twice the use of an hour."""
+_DOUBLED = 1 / 3
+"""The part of what a period allows: who has so much left over asks for twice the use of an hour."""
 _STAY = 600.0
 """Seconds in which a replica must be of use to be added, where it is billed by the second."""
+_RETURNS = 3.0
+"""How many times `gain` it takes where hours are billed whole: a price that rose is often back within the
+hour, and the way back costs another start-up."""
+_LOCKED = 1.5
+"""How many times `rounding` must be missing there: an hour that was bought for little is not given back."""
 _IDLEST, _BUSIEST = 0.02, 0.9
 """Bounds of the part of that time that is asked for."""
 
@@ -51,12 +56,15 @@ class Tradewind:
 
     `aim` is the part of the share that may be missed which it plans to miss. `notice` is the seconds of
     warning before a revocation that the market gives. `gain` is the share by which a request must be cheaper
-    elsewhere before a replica moves; `rounding` the part of a replica that must be missing before one is
-    added; `use` the part of an hour in which a replica must answer what were missed without it for the hour
-    to be bought, while the account is even. With `low_bids` it also bids little above the price where the
-    provider refunds the hour that it cuts short. That is off, for on recorded prices it costs more: the low
-    hours are cut short as a peak of the price begins, and those that are bought instead, at the top of it,
-    last and are paid. Needs a forecast of the load, and without an outlook of the market takes spot for safe.
+    elsewhere before a replica moves, three times that where hours are billed whole; `rounding` the part of a
+    replica that must be missing before one is added, half as much again where hours are billed whole; `use`
+    times `aim` the part of an hour in which a replica must answer what were missed without it for the hour to
+    be bought, while the account is even; `period` the seconds of load over which a surplus or a deficit of
+    the account is made up: a run that is much shorter may end with either. With `low_bids` it also bids
+    little above the price where the provider refunds the hour that it cuts short. That is off, for on
+    recorded prices it costs more: the low hours are cut short as a peak of the price begins, and those that
+    are bought instead, at the top of it, last and are paid. Needs a forecast of the load, and without an
+    outlook of the market takes spot for safe.
     """
 
     name = "tradewind"
@@ -69,6 +77,7 @@ class Tradewind:
         gain: float = 0.1,
         rounding: float = 0.5,
         use: float = 0.5,
+        period: float = 6 * HOUR,
         low_bids: bool = False,
         forecaster: str = "seasonal_regression",
     ) -> None:
@@ -77,6 +86,7 @@ class Tradewind:
         self.gain = checked(self.name, "gain", gain, 0.0)
         self.rounding = checked(self.name, "rounding", rounding, 0.0, 1.0)
         self.use = checked(self.name, "use", use, _IDLEST, _BUSIEST)
+        self.period = checked(self.name, "period", period, 60.0)
         self.low_bids, self.forecaster = low_bids, forecaster
 
     def recall(self) -> None:
@@ -108,18 +118,20 @@ class _Deciding:
         self.rate = float(np.mean(view.traffic.rates)) if view.traffic.rates else 0.0
         self.saved = self.whole * view.requests - view.missed
         self.allowed = self._allowed()
-        self.needed = self._needed()
-        self.starts = view.forecast.at + self.interval * np.arange(len(self.needed))
+        self.starts = view.forecast.at + self.interval * np.arange(len(self.rates))
         self.hourly = {
             terms: view.market.tariff(terms).unit >= HOUR for terms in (Terms.SPOT, Terms.ON_DEMAND)
         }
+        self.whole_hours = all(self.hourly.values())
+        self.rounding = min(1.0, policy.rounding * (_LOCKED if self.whole_hours else 1.0))
 
     def _allowed(self) -> float:
         """The share of requests that may be missed from now on."""
-        share = self.whole + self.saved / max(self.rate * _SPREAD, 1.0)
+        share = self.whole + self.saved / max(self.rate * self.policy.period, 1.0)
         return min(max(share, _LEAST * self.whole), _MOST * self.whole)
 
-    def _needed(self) -> NDArray[np.float64]:
+    @cached_property
+    def needed(self) -> NDArray[np.float64]:
         """What is needed in each interval to come, with no more doubt than there is of the next that can be
         acted upon: of what comes later there is time to learn more."""
         lead = min(len(self.rates), math.ceil(self.startup / self.forecast.interval) + 2)
@@ -130,8 +142,9 @@ class _Deciding:
     @cached_property
     def _use(self) -> float:
         """The part of an hour in which a replica must be of use for the hour to be bought."""
-        over = self.saved / max(self.whole * self.rate * _DOUBLED, 1.0)
-        return min(max(self.policy.use * math.exp2(min(max(over, -10.0), 10.0)), _IDLEST), _BUSIEST)
+        over = self.saved / max(self.whole * self.rate * self.policy.period * _DOUBLED, 1.0)
+        even = self.policy.use * self.policy.aim
+        return min(max(even * math.exp2(min(max(over, -10.0), 10.0)), _IDLEST), _BUSIEST)
 
     def _worthwhile(self, first: float, seconds: float) -> float:
         """The capacity that is worth so many seconds from that moment on."""
@@ -142,17 +155,19 @@ class _Deciding:
         """The intervals of the forecast that touch [first, last]; at least one."""
         low = int((first - self.forecast.at) // self.interval)
         high = math.ceil((last - self.forecast.at) / self.interval)
-        low = min(max(low, 0), len(self.needed) - 1)
-        return slice(low, min(max(high, low + 1), len(self.needed)))
+        low = min(max(low, 0), len(self.rates) - 1)
+        return slice(low, min(max(high, low + 1), len(self.rates)))
 
     def decide(self) -> Decision:
         """What to add, what to end, and when to look again."""
         reach = self.now + self.startup
         ahead = self._between(reach, reach + self.interval)
-        want = float(self.needed[ahead].max())
         staying = list(self.fleet.staying)
         cheap = self._prospects()
-        want = min(want, self._worthwhile(reach, HOUR if all(self.hourly.values()) else _STAY))
+        if self.whole_hours:
+            want = self._worthwhile(reach, HOUR)
+        else:
+            want = min(float(self.needed[ahead].max()), self._worthwhile(reach, _STAY))
         short = want - sum(each.rate for each in staying)
         fresh, words = self._added(cheap, short)
         moved, more = self._moved(cheap, staying, short, bool(fresh))
@@ -206,9 +221,9 @@ class _Deciding:
             best = room[0]
             if left < cheap[best].way.rate:
                 # The last one: the cheapest of those that are large enough, if it is worth it at all.
-                enough = [at for at in room if cheap[at].way.rate * (1 + self.policy.rounding) >= left]
+                enough = [at for at in room if cheap[at].way.rate * (1 + self.rounding) >= left]
                 best = min(enough or [best], key=lambda at: (cheap[at].unit * cheap[at].way.rate, at))
-                if left < self.policy.rounding * cheap[best].way.rate:
+                if left < self.rounding * cheap[best].way.rate:
                     break
             count = max(1, int(left / cheap[best].way.rate))
             available = cheap[best].way.offer.available
@@ -234,7 +249,7 @@ class _Deciding:
         if not cheap or adding:
             return [], []
         best = cheap[0]
-        price = best.unit * (1 + self.policy.gain)
+        price = best.unit * (1 + self.policy.gain * (_RETURNS if self.whole_hours else 1.0))
         dear = [each for each in staying if self._open(each, self.startup + _EDGE) and each.rate > 0]
         dear = [each for each in dear if each.price / each.rate > price and each.ready <= self.now]
         swap = sum(each.rate for each in dear) + min(short, 0.0)
@@ -265,7 +280,7 @@ class _Deciding:
         worth = self._worthwhile(self.now, HOUR) if any(self.hourly.values()) else 0.0
         for each in order:
             without = capacity - np.where(self.starts[hour] + self.interval > each.ready, each.rate, 0.0)
-            most = self.policy.rounding * each.rate
+            most = self.rounding * each.rate
             if self.hourly.get(each.lease.terms, False):
                 fine = worth - float(without.mean()) <= most
             else:

@@ -18,10 +18,10 @@ from msgspec import Struct
 
 from tradewind import clock
 from tradewind.serving.batching.interface import BatchingRule, Choice, Queue
-from tradewind.serving.batching.latency import ArrivalRate, Beside, LearnedLatency
+from tradewind.serving.batching.latency import FORGETTING, ArrivalRate, Beside, LearnedLatency
 from tradewind.serving.calls import Refusal, RefusalKind
 from tradewind.serving.server.metrics.meters import ModelMeter
-from tradewind.serving.server.pending import Pending, due_of, joined, refuse, row_shapes, wanted
+from tradewind.serving.server.pending import Pending, answered, due_of, joined, refuse, row_shapes, wanted
 from tradewind.serving.server.replicas.interface import (
     MachineLost,
     ModelFailed,
@@ -50,6 +50,10 @@ _BESIDE = 0.25
 """The most of a request's time that is kept free for what happens beside its batch."""
 _BRIEF = 0.0005
 """Seconds: a model that takes longer than this is run beside the event loop, for others wait meanwhile."""
+_BELIEVED = 5.0
+"""Runs in the event loop's thread that took longer, among those remembered (`FORGETTING`), before they are
+put down to the model. A few are the machine's, which had another process run meanwhile; and a model that is
+run beside the loop for their sake costs several times as much, just when the processor is short."""
 
 
 class Limits(Struct, frozen=True):
@@ -99,6 +103,8 @@ class Batcher:
         self._dropped: deque[Pending] = deque()
         """Those that will be refused as soon as there is time."""
         self._beside = Beside()
+        self._held_up = 0.0
+        """Runs in this thread that took long, of those remembered."""
         self.retried = 0
         """Requests that were lost with a replica and given to another."""
         self._alarm: asyncio.TimerHandle | None = None
@@ -207,7 +213,9 @@ class Batcher:
         except ModelFailed as problem:
             raise Refusal(RefusalKind.FAILED, str(problem)) from problem
         seconds = took()
-        self._observed(pending.rows, seconds, now + seconds)
+        long = seconds > _BRIEF
+        self._held_up = FORGETTING * self._held_up + long
+        self._observed(pending.rows, seconds, now + seconds, learns=not long or self._held_up > _BELIEVED)
         self._meter.answered(0.0, seconds, seconds, pending.rows)
         return outputs
 
@@ -227,10 +235,10 @@ class Batcher:
         self._put(pending)
         self._turn()
         if not pending.hard:
-            return await pending.answer
+            return await answered(pending)
         alarm = loop.call_later(max(0.0, pending.due - now), self._expire, pending)
         try:
-            return await pending.answer
+            return await answered(pending)
         finally:
             alarm.cancel()
 
@@ -391,8 +399,9 @@ class Batcher:
                 self._idle.append(replica)
             self._turn()
 
-    def _observed(self, rows: int, seconds: float, ended: float) -> None:
-        self.learn(rows, seconds)
+    def _observed(self, rows: int, seconds: float, ended: float, learns: bool = True) -> None:
+        if learns:
+            self.learn(rows, seconds)
         self._finished += 1
         self._last_rows, self._last_seconds = rows, seconds
         self._meter.batch(rows, seconds, ended)

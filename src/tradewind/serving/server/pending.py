@@ -23,7 +23,8 @@ class Pending:
         self.inputs, self.rows, self.arrived, self.due = inputs, rows, arrived, due
         self.hard = hard
         """Whether the caller said when; the objective of the endpoint did otherwise."""
-        self.answer: asyncio.Future[Tensors] | None = None
+        self.answer: asyncio.Future[Tensors | Refusal] | None = None
+        """A refusal is its result, not its exception."""
         self.alone = False
         """Whether it is run by itself, for it may have spoilt a batch."""
         self.again = False
@@ -45,7 +46,23 @@ def wanted(requests: Iterable[Pending]) -> bool:
 def refuse(pending: Pending, refusal: Refusal) -> None:
     """Tell its caller, if nobody was told anything yet."""
     if pending.answer is not None and not pending.answer.done():
-        pending.answer.set_exception(refusal)
+        pending.answer.set_result(refusal)
+
+
+async def answered(pending: Pending) -> Tensors:
+    """What becomes of a request that waits; raises the refusal.
+
+    What is raised is held by nothing that its traceback holds. Else each of the thousands of requests that
+    are refused under overload would stay, until the collector of garbage holds everybody up to find them.
+    """
+    assert pending.answer is not None
+    try:
+        found = await pending.answer
+    finally:
+        pending.answer = None
+    if isinstance(found, Refusal):
+        raise Refusal(found.kind, found.args[0], found.retry_after)
+    return found
 
 
 def row_shapes(inputs: Tensors) -> list[tuple[Any, ...]]:

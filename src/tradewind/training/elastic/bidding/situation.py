@@ -9,20 +9,14 @@ import msgspec
 from msgspec import Struct
 
 from tradewind.estimates.outlook import Outlook
+from tradewind.estimates.survival import CERTAIN, Survival
 from tradewind.market.instances import Pool
 from tradewind.market.leases import Lease
 from tradewind.market.offers import Offer, Terms
 from tradewind.market.tariffs import Refund, Tariff
 from tradewind.training.elastic.bidding import candidates as offered
 from tradewind.training.elastic.bidding.candidates import Candidate
-from tradewind.training.elastic.bidding.prospects import (
-    CERTAIN,
-    HOUR,
-    Prospect,
-    Survival,
-    prospect,
-    survival,
-)
+from tradewind.training.elastic.bidding.prospects import HOUR, Prospect, prospect, survival
 from tradewind.training.view import TrainingView
 
 
