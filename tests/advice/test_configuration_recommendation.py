@@ -78,3 +78,8 @@ def test_what_runs_now_is_compared_with_even_where_it_is_better():
     assert [each.split()[0] for each in found.warnings] == ["8xlarge,", "It"]
     # known not to work: there is nothing to compare with
     assert recommended(view(measured(3, 900.0), measured(7, 5.0, "failed"), current=7), FLAT).saving is None
+    # ended early as no better: what it costs is what is believed
+    found = recommended(
+        view(measured(3, 900.0), measured(7, 5.0, "stopped"), current=7), Believes(tuple(logs))
+    )
+    assert found.saving == pytest.approx(1 - 0.2 / 0.01) and "ended early" in found.warnings[0]

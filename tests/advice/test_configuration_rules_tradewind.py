@@ -79,13 +79,17 @@ def test_so_many_probes_where_so_many_are_asked_for():
         Tradewind(0)
 
 
-def test_what_runs_now_is_tried_unless_it_is_hopeless():
+def test_what_runs_now_is_tried_where_it_may_be_better_and_not_for_longer_than_others():
     runs = world(needs=0.0)
     by_cost = sorted(runs, key=lambda at: runs[at].dollars)
     near = by_cost[0]
     for advisor in (Tradewind(), Tradewind(4)):
         end, _ = replayed(advisor, view(current=near), runs)
         assert near in end.probed
+    dear = by_cost[len(by_cost) // 2]
+    said = Tradewind(2).next(view(runs[near], current=dear))
+    assert said.configuration == dear
+    assert said.limit * SPACE[dear].per_hour / 3600 == pytest.approx(runs[near].dollars)
     far = by_cost[-1]
     end, why = replayed(Tradewind(), view(current=far, corpus=LEARNED), runs)
     assert far not in end.probed

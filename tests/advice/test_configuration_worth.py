@@ -51,6 +51,16 @@ def worth_of(logs, variances, across, *, feasible=1.0, recurrences=10.0, noise=0
     )
 
 
+def test_gains_that_are_not_borne_out_before_the_probe_do_not_count_after_it():
+    logs, covariance = np.full(3, 0.4), np.full((3, 3), 0.5) + 0.3 * np.eye(3)
+    every, likely = np.arange(3), np.ones(3)
+    normal = gains(logs, np.sqrt(np.diag(covariance)), 0.0)
+    asked = (logs, np.diag(covariance), covariance, every, likely, every, 0.0, 0.01, 10.0)
+    assert (two_steps(normal, *asked) > 0).all()
+    # beliefs with thinner tails than the normal distribution of their mean and variance
+    assert two_steps(np.zeros(3), *asked) == pytest.approx(-np.ones(3))
+
+
 def test_two_steps_against_chance():
     logs, covariance = (
         np.array([0.1, 0.2, 0.4]),

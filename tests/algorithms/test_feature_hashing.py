@@ -11,22 +11,11 @@ from sklearn.utils.estimator_checks import check_estimator
 from tradewind.algorithms.feature_hashing import FeatureHashing
 from tradewind.algorithms.mixing import text_numbers
 from tradewind.errors import Misuse
-from tradewind.testing.algorithms import AlgorithmLaws
 
 
 def rows(n: int = 200) -> Any:
     chance = np.random.default_rng(0)
     return np.c_[chance.normal(size=n), chance.integers(0, 50, (n, 3)), chance.normal(size=n)]
-
-
-class TestTheLaws(AlgorithmLaws):
-    exact, onnx, takes_missing = True, False, True
-
-    def learner(self) -> Any:
-        return FeatureHashing([1, 2, 3], buckets=16)
-
-    def data(self) -> Any:
-        return rows(100)
 
 
 def test_scikit_learns_checks() -> None:

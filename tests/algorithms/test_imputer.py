@@ -13,7 +13,6 @@ from tradewind.algorithms.imputer import Imputer
 from tradewind.data.streams import open_data
 from tradewind.errors import Misuse
 from tradewind.session.stretch import model_of
-from tradewind.testing.algorithms import AlgorithmLaws
 from tradewind.training.in_process import learn_here
 from tradewind.training.job import Job, learner_of
 from tradewind.training.state_host import fresh_state
@@ -24,16 +23,6 @@ def rows(n: int = 300) -> Any:
     x = chance.normal(1e6, 1.0, (n, 4))
     x[chance.random(x.shape) < 0.2] = np.nan
     return x
-
-
-class TestTheLaws(AlgorithmLaws):
-    exact, takes_missing = True, True
-
-    def learner(self) -> Any:
-        return Imputer()
-
-    def data(self) -> Any:
-        return np.abs(np.random.default_rng(1).normal(size=(100, 3)))
 
 
 def test_scikit_learns_checks() -> None:

@@ -39,19 +39,13 @@ def two_hot(x: Any, users: int, items: int) -> csr_matrix:
     return csr_matrix((ones, at.reshape(-1), np.arange(len(x) + 1) * 2), shape=(len(x), users + items))
 
 
-class TestTheLaws(AlgorithmLaws):
+class TestTheLawsOfTwoHotRows(AlgorithmLaws):
+    """On pairs of numbers the catalogue's learner is held to them."""
+
     tolerance = 0.06
     epochs = 20
     batch = 50
 
-    def learner(self) -> Any:
-        return MatrixFactorization(4, rate=0.1, l2=0.1)
-
-    def data(self) -> Any:
-        return ratings(400, 20, 30)
-
-
-class TestTheLawsOfTwoHotRows(TestTheLaws):
     def learner(self) -> Any:
         return MatrixFactorization(4, rate=0.1, l2=0.1, layout="two_hot", users=20, items=30)
 

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from tradewind.cli.main import main
-from tradewind.data.runs import RunIndex
+from tradewind.data.runs import RunIndex, Serving
 
 
 def ask(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -33,6 +33,19 @@ def test_the_runs_of_a_folder(capsys, tmp_path):
     told = json.loads(ask(capsys, "--out", str(tmp_path), "--json")[1])["runs"]
     assert [Path(run["directory"]).name for run in told] == ["adult-2", "adult-1"]
     assert "1 older runs" in ask(capsys, "--out", str(tmp_path), "--top", "1")[1]
+
+
+def test_an_endpoint_tells_its_replicas_and_its_url(capsys, tmp_path):
+    index = RunIndex(tmp_path)
+    index.begin("adult", "{}", tmp_path / "adult-1")
+    shop = index.begin("shop", "", tmp_path / "shop-1", Serving())
+    index.update(shop.id, cost=0.25, endpoint=Serving("http://127.0.0.1:8080", 3))
+    heads, endpoint, run = ask(capsys, "--out", str(tmp_path))[1].splitlines()
+    assert heads.split()[-2:] == ["replicas", "URL"]
+    assert endpoint.split()[-3:] == ["shop-1", "3", "http://127.0.0.1:8080"] and "$0.25" in endpoint
+    assert run.endswith("adult-1") and "running" in endpoint
+    told = json.loads(ask(capsys, "--out", str(tmp_path), "--json")[1])["runs"]
+    assert [run["endpoint"] for run in told] == [{"url": "http://127.0.0.1:8080", "replicas": 3}, None]
 
 
 def test_no_runs_yet_and_nothing_is_made(capsys, tmp_path):

@@ -93,7 +93,7 @@ def serve_through(
             asking.extend(Client(address, number) for number in range(clients))
             for each in asking:
                 each.start()
-            (run,) = (folder / "runs").iterdir()
+            (run,) = (each for each in (folder / "runs").iterdir() if each.is_dir())
             mishaps(run, answers)
         except BaseException as problem:
             problems.append(problem)

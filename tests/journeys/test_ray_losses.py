@@ -7,7 +7,7 @@ import pytest
 import ray
 import real_runs
 
-from ray_clusters import SmallCluster, small_cluster
+from ray_clusters import SmallCluster
 from tradewind import clock
 from tradewind.control.loop import Unrecorded
 from tradewind.control.records import Sample
@@ -32,9 +32,14 @@ BOOT = ("python", "-m", "tradewind.runtimes.agent", "--listen", "{address}", "--
 
 
 @pytest.fixture
-def cluster(folder: Path) -> Iterator[SmallCluster]:
-    """Made after `folder`, whose environment its nodes inherit."""
-    yield from small_cluster()
+def place(ray_place) -> Path:
+    return ray_place
+
+
+@pytest.fixture
+def cluster(ray_cluster) -> Iterator[SmallCluster]:
+    with ray_cluster.connected():
+        yield ray_cluster
 
 
 class Losses:
@@ -72,7 +77,7 @@ class Losses:
 
 
 def test_a_node_killed_one_drained_and_the_state_lost_change_no_bit(folder, cluster) -> None:
-    cluster.grow(3)
+    cluster.hold(3)
     spec = real_runs.small_spec(folder, epochs=4, provider="local")
     expected = real_runs.undisturbed(spec)
     run = folder / "run"

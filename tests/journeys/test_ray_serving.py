@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import serving_runs
 
-from ray_clusters import SmallCluster, small_cluster
+from ray_clusters import SmallCluster
 from tradewind.control.journal import Journal
 from tradewind.market.leases import Ending
 from tradewind.market.news import Ended
@@ -13,14 +13,14 @@ from tradewind.providers.ray_cluster import cluster_nodes
 
 
 @pytest.fixture
-def model(tmp_path, monkeypatch) -> str:
-    return serving_runs.write_model(tmp_path, monkeypatch)
+def model(ray_place, monkeypatch) -> str:
+    return serving_runs.write_model(ray_place, monkeypatch)
 
 
 @pytest.fixture
-def cluster(model) -> Iterator[SmallCluster]:
-    """Made after the model, whose place its nodes inherit in their environment."""
-    yield from small_cluster()
+def cluster(ray_cluster) -> Iterator[SmallCluster]:
+    with ray_cluster.connected():
+        yield ray_cluster
 
 
 def test_a_killed_node_fails_no_request(tmp_path, model, cluster) -> None:

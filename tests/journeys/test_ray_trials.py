@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from real_studies import BOOT, STEPS, Driver, did, set_gates, small_study, told, undisturbed, until
 
-from ray_clusters import SmallCluster, small_cluster
+from ray_clusters import SmallCluster
 from tradewind.providers.ray_cluster import cluster_market, cluster_nodes
 from tradewind.providers.ray_nodes import RayNodes
 from tradewind.runtimes.ray import RayRuntime
@@ -13,9 +13,9 @@ from tradewind.testing.providers import START
 
 
 @pytest.fixture
-def cluster() -> Iterator[SmallCluster]:
-    """One with a head only."""
-    yield from small_cluster()
+def cluster(ray_cluster) -> Iterator[SmallCluster]:
+    with ray_cluster.connected():
+        yield ray_cluster
 
 
 def test_a_trial_whose_node_is_killed_goes_on_from_its_checkpoint_on_another(tmp_path, cluster) -> None:

@@ -1,5 +1,6 @@
 """Cleaning is certain: a driver is killed at every call to EC2, before it and while it is under way."""
 
+import functools
 import io
 import itertools
 import logging
@@ -171,6 +172,7 @@ def rent(ec2, driver, run="run"):
     return seen.id
 
 
+@functools.cache
 def dead_driver():
     """The name of a driver of this machine that has ended."""
     script = "from tradewind.session.cleaning import driver_name; print(driver_name())"

@@ -12,6 +12,7 @@ import pytest
 
 from tradewind.control.replay import replay
 from tradewind.data.prediction_log import RUN_TIME, PredictionLog
+from tradewind.data.runs import DONE, RUNNING, RunIndex
 from tradewind.errors import Misuse
 from tradewind.market.decisions import Decision
 from tradewind.serving.provisioning.fleet import Fleet
@@ -146,28 +147,30 @@ def test_the_dollars_of_functions_are_in_the_view_the_journal_and_on_the_page(tm
     (tmp_path / "quicker.py").write_text(MODEL.replace("Slow", "Quicker"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
-    stop, policy, asked = threading.Event(), OnceCalled(), []
+    stop, policy, asked, listed = threading.Event(), OnceCalled(), [], []
 
     def ask(address: str) -> None:
         tensor = {"name": "x", "shape": [1], "datatype": "FP64", "data": [4.0]}
         sent = json.dumps({"inputs": [tensor]}).encode()
         try:
             for _ in range(300):
-                with urllib.request.urlopen(f"{address}/v2/models/Quicker/infer", sent, timeout=20) as answer:
+                with urllib.request.urlopen(f"{address}/v2/models/shop/infer", sent, timeout=20) as answer:
                     answer.read()
                 with urllib.request.urlopen(f"{address}/metrics", timeout=20) as answer:
                     found = re.search(
                         r"tradewind_function_requests_total.*answered.* (\d+)", answer.read().decode()
                     )
                 asked.append(int(found[1]))
-                if len(asked) > 12 and asked[-10] == asked[-1]:
+                line = RunIndex(tmp_path / "runs").find("shop")
+                if len(asked) > 12 and asked[-10] == asked[-1] and line.endpoint.replicas:
+                    listed.append((line.state, line.endpoint.replicas, line.endpoint.url == address))
                     return
                 stop.wait(0.1)
         finally:
             stop.set()
 
     served = serve_rented(
-        "quicker:Quicker", slo="p99<3s", overflow={"standby": 1, "memory": 512}, stop=stop,
+        "quicker:Quicker", name="shop", slo="p99<3s", overflow={"standby": 1, "memory": 512}, stop=stop,
         renting={
             "provider": {"kind": "local", "speed": 60.0}, "policy": policy, "out": str(tmp_path / "runs"),
         },
@@ -180,7 +183,10 @@ def test_the_dollars_of_functions_are_in_the_view_the_journal_and_on_the_page(tm
     assert result.function_calls <= bill.calls and 0 < result.functions <= float(bill.dollars)
     assert result.cost > result.functions
     assert any(use.requests and use.dollars and function for use, function in policy.seen)
-    data = endpoint_data(served.directory)
+    line = RunIndex(tmp_path / "runs").find("shop")
+    assert listed == [(RUNNING, 1, True)] and (line.state, line.cost) == (DONE, result.cost)
+    assert (line.quality, line.metric, line.endpoint.replicas) == (result.share, "in time", 0)
+    data = endpoint_data(line.directory)
     functions = data.functions
     assert (functions.requests, functions.calls) == (asked[-1], result.function_calls)
     assert float(functions.dollars) == pytest.approx(result.functions)

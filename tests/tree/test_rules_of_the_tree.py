@@ -1,6 +1,7 @@
 """What neither import contracts nor linters can see; each rule is tried on a planted violation too."""
 
 import ast
+import functools
 import itertools
 import re
 import tomllib
@@ -139,10 +140,23 @@ def submodules() -> set[str]:
     return found
 
 
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    """The tree of a module; parsed once for all rules."""
+    return ast.parse(source)
+
+
+@functools.cache
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """Those of its nodes that a rule looks at."""
+    kinds = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.Call, ast.keyword)
+    return tuple(node for node in ast.walk(parsed(source)) if isinstance(node, kinds))
+
+
 def facade_imports(source: str, modules: set[str], packages: set[str]) -> list[str]:
     """Names taken from a package's `__init__` instead of the module that defines them."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.ImportFrom) and node.module in packages:
             # The version is defined in the top package, not taken from elsewhere.
             taken = [f"{node.module}.{a.name}" for a in node.names if a.name != "__version__"]
@@ -156,10 +170,9 @@ def facade_imports(source: str, modules: set[str], packages: set[str]) -> list[s
 
 def hidden_imports(source: str) -> list[str]:
     """Imports of our own modules that are not at the top of the module."""
-    tree = ast.parse(source)
-    top = set(map(id, tree.body))
+    top = set(map(id, parsed(source).body))
     found = []
-    for node in ast.walk(tree):
+    for node in nodes(source):
         names = []
         if isinstance(node, ast.ImportFrom):
             names = [node.module or ""]
@@ -172,7 +185,7 @@ def hidden_imports(source: str) -> list[str]:
 
 def second_definitions(name: str, source: str) -> list[str]:
     """Words of the vocabulary defined away from their home, and words that it does not use."""
-    classes = [node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+    classes = [node.name for node in nodes(source) if isinstance(node, ast.ClassDef)]
     return [each for each in classes if HOMES.get(each, name) != name or each in OTHER_WORDS]
 
 
@@ -180,7 +193,7 @@ def touches_files(source: str) -> list[str]:
     """Calls that open files; no import betrays them."""
     methods = {"read_text", "read_bytes", "write_text", "write_bytes", "unlink", "mkdir", "rename"}
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Call):
             called = node.func
             if isinstance(called, ast.Name) and called.id == "open":
@@ -193,7 +206,7 @@ def touches_files(source: str) -> list[str]:
 def unpickles(source: str) -> list[str]:
     """Imports of what executes the data that it reads."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         names = []
         if isinstance(node, ast.ImportFrom):
             names = [node.module or ""]
@@ -276,7 +289,7 @@ def test_each_word_is_defined_in_its_home_only(sources):
 
 def test_every_module_says_what_it_is(sources):
     for name, source in sources.items():
-        told = ast.get_docstring(ast.parse(source))
+        told = ast.get_docstring(parsed(source))
         assert told, f"{name} has no docstring"
         assert told.splitlines()[0].rstrip().endswith((".", ":", "?")), (
             f"{name}: the first line is no sentence"
@@ -286,7 +299,7 @@ def test_every_module_says_what_it_is(sources):
 def test_facades_hold_a_docstring_only(sources):
     for name, source in sources.items():
         if name.endswith("/__init__.py"):
-            assert len(ast.parse(source).body) == 1, f"{name} holds more than its docstring"
+            assert len(parsed(source).body) == 1, f"{name} holds more than its docstring"
 
 
 def test_no_module_is_two_things(sources):

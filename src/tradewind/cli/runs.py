@@ -1,4 +1,4 @@
-"""`tradewind runs`: the runs so far."""
+"""`tradewind runs`: the runs so far, endpoints on rented machines among them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def command(*, out: Path, top: int, as_json: bool) -> None:
     """The runs so far: how they stand and what they cost.
 
     The newest first. A run whose driver was killed shows as crashed; `tradewind resume` goes on with it.
+    Endpoints on rented machines are among them, with their replicas and URLs; for those of a server with
+    --endpoints see `tradewind endpoint list`.
     """
     if out.exists() and not out.is_dir():
         raise Misuse("is no folder", source=str(out), field="--out", fix="Name the folder of the runs.")
@@ -32,10 +34,15 @@ def command(*, out: Path, top: int, as_json: bool) -> None:
     if not runs:
         click.echo(f"no runs in {out} yet; begin one: tradewind train SPEC")
         return
+    shown = runs[:top]
+    serving = any(run.endpoint is not None for run in shown)
     terminal.table(
-        ("run", "name", "state", "began", "market time", "cost", "on demand", "quality", "folder"),
-        [_cells(run) for run in runs[:top]],
-        numbers=(0, 4, 5, 6),
+        (
+            *("run", "name", "state", "began", "market time", "cost", "on demand", "quality", "folder"),
+            *(("replicas", "URL") if serving else ()),
+        ),
+        [(*_cells(run), *(_serving(run) if serving else ())) for run in shown],
+        numbers=(0, 4, 5, 6, *((9,) if serving else ())),
     )
     if len(runs) > top:
         click.echo(f"{len(runs) - top} older runs are not shown (--top {len(runs)} shows all)")
@@ -54,3 +61,7 @@ def _cells(run: Run) -> tuple[str, ...]:
         quality,
         Path(run.directory).name,
     )
+
+
+def _serving(run: Run) -> tuple[str, str]:
+    return ("", "") if run.endpoint is None else (str(run.endpoint.replicas), run.endpoint.url)

@@ -1,4 +1,4 @@
-"""The record of runs: what was run, where it lies, what it cost and how it ended; SQLite by SQLAlchemy."""
+"""The record of runs, endpoints among them: where each lies, what it cost and how it ended; in SQLite."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any
 
 import sqlalchemy as sql
 from msgspec import UNSET, Struct, UnsetType, convert
+from msgspec.structs import replace
 
 from tradewind.clock import iso, wall
-from tradewind.errors import Corrupt, Misuse, suggestion
+from tradewind.errors import Corrupt, Misuse, Temporary, suggestion
 
 RUNNING, PAUSED, DONE, FAILED, CRASHED = "running", "paused", "done", "failed", "crashed"
 
@@ -41,6 +42,24 @@ _runs = sql.Table(
     sql.Column("process", sql.String, nullable=False),
     sqlite_autoincrement=True,
 )
+_endpoints = sql.Table(
+    "endpoints",
+    _tables,
+    sql.Column("run", sql.Integer, sql.ForeignKey("runs.id"), primary_key=True),
+    sql.Column("url", sql.String, nullable=False),
+    sql.Column("replicas", sql.Integer, nullable=False),
+)
+"""What is kept of endpoints besides; in a table of its own, so that older records need no change."""
+_lines = sql.select(_runs, _endpoints.c.url, _endpoints.c.replicas).outerjoin(_endpoints)
+
+
+class Serving(Struct, frozen=True):
+    """What is kept of a run that is an endpoint, besides what is kept of every run."""
+
+    url: str = ""
+    """Where it answers, or did; empty until it does."""
+    replicas: int = 0
+    """How many answered when it was last looked at; none of an endpoint that ended or crashed."""
 
 
 class Run(Struct, frozen=True):
@@ -74,6 +93,8 @@ class Run(Struct, frozen=True):
     """The driver's process."""
     process: str = ""
     """What tells that process from a later one with the same number."""
+    endpoint: Serving | None = None
+    """None of a run that is no endpoint."""
 
 
 class RunIndex:
@@ -92,15 +113,22 @@ class RunIndex:
         except sql.exc.DatabaseError as error:
             raise Corrupt(f"{self.root / 'index.sqlite'}: not a record of runs ({error.orig})") from None
 
-    def begin(self, name: str, spec: str, directory: str | os.PathLike[str]) -> Run:
-        """Record a run that this process drives."""
+    def begin(
+        self, name: str, spec: str, directory: str | os.PathLike[str], endpoint: Serving | None = None
+    ) -> Run:
+        """Record a run that this process drives. It becomes the `latest`, unless it is an endpoint."""
         values = {
             "name": name, "spec": spec, "directory": str(Path(directory).resolve()), "state": RUNNING,
             "started": wall(), "pid": os.getpid(), "process": process_identity(os.getpid()),
         }  # fmt: skip
         with self._engine.begin() as connection:
             key = connection.execute(_runs.insert().values(**values)).inserted_primary_key
-        assert key is not None
+            assert key is not None
+            if endpoint is not None:
+                line = {"run": int(key[0]), "url": endpoint.url, "replicas": endpoint.replicas}
+                connection.execute(_endpoints.insert().values(**line))
+        if endpoint is not None:
+            return self.get(int(key[0]))
         latest = self.root / "latest"
         with suppress(OSError):  # a convenience; file systems without links go without
             partial = self.root / f".latest-{os.getpid()}"
@@ -138,8 +166,12 @@ class RunIndex:
         reason: str | UnsetType = UNSET,
         pid: int | UnsetType = UNSET,
         process: str | UnsetType = UNSET,
+        endpoint: Serving | UnsetType = UNSET,
     ) -> Run:
-        """Record what is new about a run; an ending (`paused`, `done`, `failed`) is given its moment."""
+        """Record what is new about a run; an ending (`paused`, `done`, `failed`) is given its moment.
+
+        `endpoint` is of a run that was begun as one. Temporary where the file is locked, or broken meanwhile.
+        """
         given: Mapping[str, Any] = {
             "state": state, "ended": ended, "cost": cost, "cost_on_demand": cost_on_demand,
             "quality": quality, "metric": metric, "estimate_cost": estimate_cost,
@@ -149,17 +181,23 @@ class RunIndex:
         values = {field: value for field, value in given.items() if value is not UNSET}
         if state in (PAUSED, DONE, FAILED) and ended is UNSET:
             values["ended"] = wall()
-        if values:
+        changes = [(_runs.update().where(_runs.c.id == run), values)]
+        if endpoint is not UNSET:
+            told = {"url": endpoint.url, "replicas": endpoint.replicas}
+            changes.append((_endpoints.update().where(_endpoints.c.run == run), told))
+        try:
             with self._engine.begin() as connection:
-                done = connection.execute(_runs.update().where(_runs.c.id == run).values(**values))
-            if done.rowcount == 0:
-                raise Misuse(f"there is no run {run}", source=str(self.root), fix="See: tradewind runs")
-        return self.get(run)
+                done = [connection.execute(update.values(**new)).rowcount for update, new in changes if new]
+            if all(done):
+                return self.get(run)
+        except sql.exc.OperationalError as error:
+            raise Temporary(f"{self.root / 'index.sqlite'} cannot be written ({error.orig})") from error
+        raise Misuse(f"there is no run {run}", source=str(self.root), fix="See: tradewind runs")
 
     def get(self, run: int) -> Run:
         """The run of that number."""
         with self._engine.connect() as connection:
-            row = connection.execute(_runs.select().where(_runs.c.id == run)).mappings().first()
+            row = connection.execute(_lines.where(_runs.c.id == run)).mappings().first()
         if row is None:
             raise Misuse(f"there is no run {run}", source=str(self.root), fix="See: tradewind runs")
         return _run(row)
@@ -167,18 +205,21 @@ class RunIndex:
     def list(self) -> list[Run]:
         """Every run, the newest first."""
         with self._engine.connect() as connection:
-            rows = connection.execute(_runs.select().order_by(_runs.c.id.desc())).mappings().all()
+            rows = connection.execute(_lines.order_by(_runs.c.id.desc())).mappings().all()
         return [_run(row) for row in rows]
 
     def find(self, text: str) -> Run:
-        """The run that `text` means: `latest`, a number, a directory, or the newest of a name."""
+        """The run that `text` means: `latest`, a number, a directory, or the newest of a name.
+
+        The latest is no endpoint, unless there is nothing else.
+        """
         runs = self.list()
         if not runs:
             raise Misuse(
                 "there are no runs yet", source=str(self.root), fix="Begin one: tradewind train SPEC"
             )
         if text == "latest":
-            return runs[0]
+            return next((run for run in runs if run.endpoint is None), runs[0])
         directory = str(Path(text).resolve())
         for run in runs:
             if text in (str(run.id), run.name, Path(run.directory).name) or run.directory == directory:
@@ -188,11 +229,15 @@ class RunIndex:
 
 
 def _run(row: Mapping[Any, Any]) -> Run:
-    run = convert({str(field): value for field, value in row.items()}, Run)
+    values = {str(field): value for field, value in row.items()}
+    url, replicas = values.pop("url"), values.pop("replicas")
+    run = convert(values, Run)
+    endpoint = None if url is None else Serving(url, replicas)
     if run.state == RUNNING and process_identity(run.pid) != run.process:
-        values = {field: getattr(run, field) for field in run.__struct_fields__}
-        return Run(**{**values, "state": CRASHED, "reason": f"its driver, process {run.pid}, is gone"})
-    return run
+        run = replace(run, state=CRASHED, reason=f"its driver, process {run.pid}, is gone")
+    if endpoint is not None and run.state != RUNNING:
+        endpoint = replace(endpoint, replicas=0)
+    return replace(run, endpoint=endpoint)
 
 
 def process_identity(pid: int) -> str:

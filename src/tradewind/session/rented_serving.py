@@ -27,10 +27,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tradewind import __version__, clock
-from tradewind.control.journal import Journal
 from tradewind.control.records import header_for
 from tradewind.data.prediction_log import PredictionLog
-from tradewind.data.runs import new_run_directory
 from tradewind.errors import Misuse, Unreachable
 from tradewind.estimates.load.forecasters import load_forecaster
 from tradewind.estimates.revocation.forecasters import forecaster
@@ -55,6 +53,7 @@ from tradewind.serving.server.function_relief import Bill
 from tradewind.serving.server.http.connection import parser_module
 from tradewind.serving.server.rented import RentedCrews
 from tradewind.serving.server.replicas.secured import new_identity
+from tradewind.session.endpoint_record import EndpointRecord, ToldJournal
 from tradewind.session.known_feasibilities import KeptOutcomes
 from tradewind.session.known_run_times import INDEX, KnownRunTimes, log_of
 from tradewind.session.overflowing import Overflowing, in_words, overflowing, relief_for
@@ -150,7 +149,7 @@ def serve_rented(
     functions = None if overflow is None else overflowing(overflow)
     called = _called(path, asked.provider)
     serving = _Serving(
-        asked, promised, library, options, address or Address(), harmless(said), functions, called
+        asked, promised, library, options, address or Address(), harmless(said), functions, called, name
     )
     return clock.serve(serving.run(grace, stop, ready))
 
@@ -179,6 +178,7 @@ class _Serving:
         said: Callable[[str], None],
         overflow: Overflowing | None = None,
         served: str = "",
+        name: str = "",
     ) -> None:
         self._renting, self._promised, self._options, self._said = renting, promised, options, said
         self._policy = _policy_of(renting, overflow is not None)
@@ -195,7 +195,7 @@ class _Serving:
             families=list if self._functions is None else self._functions.families,
         )
         self._address = address
-        self._workload = f"rented {served}"
+        self._workload, self._name = f"rented {served}", name
         self._expected: dict[str, Interval] = {}
         """What a request alone takes on a type, by earlier runs."""
         self._used: set[str] = set()
@@ -212,28 +212,29 @@ class _Serving:
             await self._engine.open()
             opened = took()
             endpoint = self._endpoint(opened)
-            directory = new_run_directory(self._renting.out, "endpoint")
             await self._front.start()
-            stopped = asyncio.create_task(self._stopped(stop))
-            renter = _Renter(
-                lambda front, told: self._control(endpoint, directory, sockets, front, told),
-                self._start, self._speed(),
-            )  # fmt: skip
-            over = asyncio.create_task(renter.over())
-            told = asyncio.create_task(self._tell_ready(ready, took))
-            await asyncio.wait({stopped, over}, return_when=asyncio.FIRST_COMPLETED)
-            told.cancel()
-            if stopped.done():
-                self._said(f"{stopped.result()}: answering what is in flight")
-            service = max((each.latency.of(1) for each in self._crews.crews), default=0.0)
-            drained = await self._front.drain(grace if stopped.done() else 0.0)
-            renter.stop()
-            await over
-            bill = None if self._functions is None else self._functions.bill()
-            result = renter.result()
+            async with EndpointRecord(self._renting.out, self._name, self._said) as record:
+                stopped = asyncio.create_task(self._stopped(stop))
+                renter = _Renter(
+                    lambda front, told: self._control(endpoint, record, sockets, front, told),
+                    self._start, self._speed(),
+                )  # fmt: skip
+                over = asyncio.create_task(renter.over())
+                told = asyncio.create_task(self._tell_ready(ready, took, record))
+                await asyncio.wait({stopped, over}, return_when=asyncio.FIRST_COMPLETED)
+                told.cancel()
+                if stopped.done():
+                    self._said(f"{stopped.result()}: answering what is in flight")
+                service = max((each.latency.of(1) for each in self._crews.crews), default=0.0)
+                drained = await self._front.drain(grace if stopped.done() else 0.0)
+                renter.stop()
+                await over
+                bill = None if self._functions is None else self._functions.bill()
+                result = renter.result()
+                record.came_to(result)
             if service > 0:
                 self._keep_service(service, result.requests - (0 if bill is None else bill.answered))
-            return Rented(str(directory), drained, result, bill)
+            return Rented(str(record.directory), drained, result, bill)
         finally:
             if stopped is not None:
                 stopped.cancel()
@@ -256,13 +257,17 @@ class _Serving:
             await asyncio.sleep(0.05)
         return "asked to stop"
 
-    async def _tell_ready(self, ready: Callable[[Listening], None], took: Callable[[], float]) -> None:
+    async def _tell_ready(
+        self, ready: Callable[[Listening], None], took: Callable[[], float], record: EndpointRecord
+    ) -> None:
         while not self._engine.ready:
             await asyncio.sleep(0.02)
         host, front = shown_host(self._address.host), self._front
         models = tuple(f"{each.name}/{each.version}" for each in self._engine.index())
         grpc = f"{host}:{front.grpc.port}" if front.grpc else ""
-        ready(Listening(f"http://{host}:{front.http.port}", grpc, models, took()))
+        url = f"http://{host}:{front.http.port}"
+        record.ready(url)
+        ready(Listening(url, grpc, models, took()))
 
     def _endpoint(self, opened: float) -> Endpoint:
         """The endpoint as policies see it, from what batches were seen to take on this machine."""
@@ -337,10 +342,11 @@ class _Serving:
         return asked or tuple(sorted(sold))
 
     async def _control(
-        self, endpoint: Endpoint, directory: Path, sockets: Path, loop: asyncio.AbstractEventLoop,
+        self, endpoint: Endpoint, record: EndpointRecord, sockets: Path, loop: asyncio.AbstractEventLoop,
         stop: asyncio.Event,
     ) -> Result:  # fmt: skip
         """In the thread that rents: the controller, until it is told to stop."""
+        directory = record.directory
         renting, policy = self._renting, self._policy
         places = Places(renting.provider, renting.runtime, TASK, self._market, directory)
         provider = places.provider()
@@ -367,7 +373,7 @@ class _Serving:
         foreseen = None
         if policy.name in FORESEEING and self._market.history.pools:
             foreseen = forecaster(_FORECAST, self._market.history, float("inf"))
-        with Journal(directory / JOURNAL, header, commit_every=1) as journal:
+        with ToldJournal(directory / JOURNAL, header, record.stands) as journal:
             return await run(
                 endpoint, policy, provider, service, journal, stop=stop, forecaster=foreseen,
                 load_forecaster=load_forecaster(policy.forecaster) if policy.forecaster else None,
