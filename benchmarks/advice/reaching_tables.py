@@ -9,44 +9,27 @@ from pathlib import Path
 import numpy as np
 from searches import (
     NEAR,
-    Contender,
+    Asked,
     Search,
-    all_of,
     contenders,
+    far,
     finite,
-    going_on,
-    made,
     options_of,
-    part,
     quantile,
-    search,
+    searches,
     told,
     worlds,
 )
 
-from tradewind.advice.configuration.runs import Corpus
 from tradewind.clock import stopwatch
 
 RECURRENCES = 100.0
 """Runs to come that advisors are told of: who wants to be within 5 % will run it often."""
-Job = tuple[tuple[Path, ...], int, Contender, int, float, int, float | None]
 NAMED = (
     "cherrypick", "cherrypick, published stop", "lynceus", "lynceus, published model", "arrow", "micky",
     "best_single", "best_single, ranking", "ernest", "paris", "selecta", "quasar", "transfer",
 )  # fmt: skip
 """Advisors of others' papers, and the corpus's best."""
-
-
-def searched(job: Job) -> tuple[Search, Search]:
-    """One contender on one workload with one seed: to so many probes, and to its own end."""
-    paths, at, contender, seed, share, most, limit = job
-    world = worlds(paths)[at]
-    corpus = part(world.corpus, share, seed) if contender.corpus else Corpus()
-    on = made(contender, **going_on(contender, most))
-    far = search(world, on, seed, corpus=corpus, most=most, time_limit=limit)
-    if not contender.own:
-        return far, Search(world.name, seed, far.nc[:10], far.spent[:10], "ten were asked for")
-    return far, search(world, made(contender), seed, corpus=corpus, time_limit=limit, recurrences=RECURRENCES)
 
 
 def main(
@@ -59,21 +42,27 @@ def main(
     chosen = worlds(paths)
     numbers = range(len(chosen))[:: max(1, len(chosen) // 3)] if given.quick else range(len(chosen))
     most = few if given.quick else most
-    lines = contenders(given.only)
+    lines = contenders(given.only, given.without)
     seeds = range(given.first_seed, given.first_seed + given.seeds)
-    jobs = [
-        (paths, at, line, seed, given.corpus_share, most, limit)
-        for line in lines for at in numbers for seed in seeds
+    cases = [(at, seed) for at in numbers for seed in seeds]
+    asked = [
+        Asked(paths, at, each, seed, given.corpus_share, most, recurrences=RECURRENCES, time_limit=limit)
+        for line in lines for each in (far(line, most), line) for at, seed in cases
     ]  # fmt: skip
-    found = all_of(searched, jobs, given.jobs)
-    per = len(numbers) * len(seeds)
+    found = searches(asked, given.jobs, given.keep)
+    per = len(cases)
     told(given, [chosen[at] for at in numbers], watch())
     print(
         f"\n{'':28}{'cost to within 5 %':>19}{'p90':>9}{f'in {most}':>7}{'nc6':>8}{'nc10':>8}{'p90':>8}"
         f"{'stops':>7}{'within5':>9}{'search':>9}{'mean':>9}"
     )
     figures = {
-        line.label: _row(line.label, found[at * per : (at + 1) * per]) for at, line in enumerate(lines)
+        line.label: _row(
+            line.label,
+            [each.within(most) for each in found[2 * at * per : (2 * at + 1) * per]],
+            [each.end for each in found[(2 * at + 1) * per : (2 * at + 2) * per]],
+        )
+        for at, line in enumerate(lines)
     }
     reached = {label: figures[label]["cost_to_within5_p90"] for label in NAMED if label in figures}
     closing: dict[str, object] = {}
@@ -92,8 +81,7 @@ def main(
     print(json.dumps(told_ | {"figures": figures} | closing))
 
 
-def _row(label: str, found: Sequence[tuple[Search, Search]]) -> dict[str, float | None]:
-    fars, ends = [far for far, _ in found], [end for _, end in found]
+def _row(label: str, fars: Sequence[Search], ends: Sequence[Search]) -> dict[str, float | None]:
     costs = [each.cost_within(NEAR) for each in fars]
     nc10 = [each.after(10) for each in fars]
     row = {
@@ -103,7 +91,7 @@ def _row(label: str, found: Sequence[tuple[Search, Search]]) -> dict[str, float 
         "nc6_median": finite(quantile([each.after(6) for each in fars], 0.5)),
         "nc10_median": finite(quantile(nc10, 0.5)),
         "nc10_p90": finite(quantile(nc10, 0.9)),
-        "stop_probes": finite(quantile([len(each.nc) if each.spent[-1] else 0 for each in ends], 0.5)),
+        "stop_probes": finite(quantile([each.ended for each in ends], 0.5)),
         "within5": finite(float(np.mean([each.nc[-1] <= NEAR + 1e-9 for each in ends]))),
         "search_cost": finite(quantile([each.spent[-1] for each in ends], 0.5), 2),
         "search_cost_mean": finite(float(np.mean([each.spent[-1] for each in ends])), 2),

@@ -10,8 +10,9 @@ Optuna is asked.
 `nc6_median`, `nc10_median`, `nc10_p90`: the recommendation's cost over the optimum after so many probes, over
 workloads and seeds, where all go on to ten (those that go by one run, such as best_single, keep theirs).
 `equal6`, `equal10`: the same, at the search cost that ours had come to after 6 and 10 probes, others being
-given up to 20. `search_cost`, `stop_probes` and `stop_nc`: where the advisor itself ends, in runs on the
-optimum; Optuna never ends and is taken at ten. Intervals, 95 %, are by bootstrap over workloads.
+given up to 20; `ours_less_equal*`: the mean of our cost less that, between its bounds. `search_cost`,
+`stop_probes` and `stop_nc`: where the advisor itself ends, in runs on the optimum; Optuna never ends and is
+taken at ten. Intervals, 95 %, are by bootstrap over workloads.
 """
 
 from __future__ import annotations

@@ -9,16 +9,23 @@ measured several times counts by the run of median length.
 The cost of what is recommended is that of its recorded run over the cheapest recorded run (`nc`); one that
 fails there, or none at all, counts as the dearest run of the workload, twice. Search cost is in runs on the
 cheapest configuration.
+
+A search is made once for all that is asked of it: it runs to the advisor's own end, and goes on from there
+with options under which it does not end; it is over once the optimum was found, for it is not left again by
+those who recommend the best of their probes. With `--keep FILE` searches are added to that file as they come,
+and those that are there are not made again: a run that was broken off goes on, and benchmarks share them.
+The file knows nothing of changes of the code; start a new one after them.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import os
 import platform
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -45,6 +52,12 @@ from tradewind.data.measured_runs.reading import measured_runs
 
 NEAR = 1.05
 """Times the optimum that counts as having found it."""
+FIXED = 10
+"""Probes at which Optuna is taken, which never ends, and that a search makes though the optimum was found."""
+ENDLESS = ("cherrypick", "lynceus", "arrow", "random", "best_single")
+"""Advisors that choose the same probes whether they are to end or not."""
+UNTAUGHT = ("ernest",)
+"""Advisors that look at no corpus and at no seed."""
 
 
 class World(msgspec.Struct, frozen=True):
@@ -76,6 +89,24 @@ class Contender(msgspec.Struct, frozen=True):
     """Whether it ends when it wants to; otherwise it is only asked for a number of probes."""
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """One search that a table wants."""
+
+    paths: tuple[Path, ...]
+    at: int
+    """Which of their worlds."""
+    contender: Contender
+    seed: int
+    share: float
+    """Of the corpus."""
+    most: int = 0
+    """Probes to which it goes on after its own end; 0 for none."""
+    now: int | None = None
+    """The configuration that runs now, if that is told."""
+    recurrences: float = 10.0
+    time_limit: float | None = None
+
+
 class Search(msgspec.Struct, frozen=True):
     """What came of one search."""
 
@@ -86,6 +117,18 @@ class Search(msgspec.Struct, frozen=True):
     spent: tuple[float, ...]
     """Dollars of the probes so far, over the optimum."""
     why: str
+    ended: int
+    """Probes after which the advisor ended by itself; of one that was asked for a number, `FIXED`."""
+
+    @property
+    def end(self) -> Search:
+        """The search up to the advisor's own end."""
+        there = max(self.ended, 1)
+        return replace(self, nc=self.nc[:there], spent=self.spent[:there])
+
+    def within(self, most: int) -> Search:
+        """The search up to so many probes."""
+        return replace(self, nc=self.nc[:most], spent=self.spent[:most])
 
     def after(self, probes: int) -> float:
         """The cost over the optimum of what is recommended then, or at the end if that came first."""
@@ -128,11 +171,12 @@ LATER = ("ernest", "paris", "selecta", "quasar", "transfer")
 """Advisors that join a table once the registry has them."""
 
 
-def contenders(only: Sequence[str] = ()) -> list[Contender]:
-    """Those whose advisor is there; of `only` these labels or names, if any are given."""
+def contenders(only: Sequence[str] = (), without: Sequence[str] = ()) -> list[Contender]:
+    """Those whose advisor is there; of `only` these labels or names, if any are given, less those labels."""
     named = [*CONTENDERS, *(Contender(each, each) for each in LATER)]
     there = [each for each in named if each.name in PEERS or each.name in ADVISORS]
-    return [each for each in there if not only or each.label in only or each.name in only]
+    chosen = [each for each in there if not only or each.label in only or each.name in only]
+    return [each for each in chosen if each.label not in without]
 
 
 @functools.cache
@@ -165,6 +209,13 @@ def _moved(run: Run, place: Mapping[int, int]) -> Run:
     return replace(run, configuration=place[run.configuration])
 
 
+def far(contender: Contender, most: int) -> Contender:
+    """The one that is asked for so many probes, where it chooses others than to its own end."""
+    if contender.name != "tradewind":
+        return contender
+    return replace(contender, options={**contender.options, "probes": most}, own=False)
+
+
 def part(corpus: Corpus, share: float, seed: int) -> Corpus:
     """Of the workloads, so great a share, drawn by the seed, one at least."""
     names = sorted(corpus.workloads)
@@ -190,28 +241,111 @@ def going_on(contender: Contender, most: int) -> dict[str, Any]:
 
 
 def search(
-    world: World, advising: Advisor, seed: int, *, corpus: Corpus, most: int = 1000,
-    budget: float | None = None, current: int | None = None, recurrences: float = 10.0,
+    world: World, advising: Advisor, seed: int, *, corpus: Corpus, further: Advisor | None = None,
+    most: int = 0, own: bool = True, current: int | None = None, recurrences: float = 10.0,
     time_limit: float | None = None,
 ) -> Search:  # fmt: skip
-    """The advisor on the world until it stops, or has made `most` probes. `budget` is in optimal runs."""
-    dollars = None if budget is None else budget * world.optimum
-    view = AdvisingView(world.space, Objective(), (), corpus, current, recurrences, dollars, time_limit, seed)
+    """The advisor on the world until it stops, and `further` on from there until `most` probes were made.
+
+    Those that are not `own` never stop, and only make `most`.
+    """
+    view = AdvisingView(world.space, Objective(), (), corpus, current, recurrences, None, time_limit, seed)
     found, spent = [], []
-    why = f"{most} probes were made."
-    while len(view.runs) < most:
+    ended, why = None if own else FIXED, "" if own else f"{FIXED} were asked for."
+    while ended is None or len(view.runs) < most:
         said = advising.next(view)
         if isinstance(said, Stop):
-            why = said.reason
-            break
+            if ended is None:
+                ended, why = len(view.runs), said.reason
+            if further is None or advising is further:
+                break
+            advising = further
+            continue
         if said.configuration in view.probed:
             raise AssertionError(f"{said.configuration} was tried already")
         view = replace(view, runs=(*view.runs, cut(world.truth[said.configuration], said.limit)))
         found.append(world.worth(_chosen(view, advising)))
         spent.append(view.spent / world.optimum)
+        least = not advising.recommends_unmeasured and found[-1] <= 1.0 + 1e-9
+        if least and ended is not None and len(view.runs) >= FIXED:
+            break
     if not found:
-        return Search(world.name, seed, (world.worth(_chosen(view, advising)),), (0.0,), why)
-    return Search(world.name, seed, tuple(found), tuple(spent), why)
+        found, spent = [world.worth(_chosen(view, advising))], [0.0]
+    return Search(world.name, seed, tuple(found), tuple(spent), why, ended or 0)
+
+
+def searched(asked: Asked) -> Search:
+    """That search."""
+    world = worlds(asked.paths)[asked.at]
+    contender = asked.contender
+    corpus = part(world.corpus, asked.share, asked.seed) if contender.corpus else Corpus()
+    further = None
+    if asked.most and contender.name in ENDLESS:
+        further = made(contender, **going_on(contender, asked.most))
+    return search(
+        world, made(contender), asked.seed, corpus=corpus, further=further, most=asked.most,
+        own=contender.own, current=asked.now, recurrences=asked.recurrences, time_limit=asked.time_limit,
+    )  # fmt: skip
+
+
+def searches(asked: Sequence[Asked], processes: int, keep: Path | None = None) -> list[Search]:
+    """All of these, in this order; what is the same is made once, and taken from `keep` if it is there."""
+    plain = [_plain(each) for each in asked]
+    kept: dict[str, tuple[int, Search]] = {}
+    if keep is not None and keep.exists():
+        for line in keep.read_bytes().splitlines():
+            key, most, found = msgspec.json.decode(line, type=tuple[str, int, Search])
+            if key not in kept or kept[key][0] < most:
+                kept[key] = most, found
+    wanted: dict[str, Asked] = {}
+    for each in plain:
+        key = _key(each)
+        if (key not in kept or kept[key][0] < each.most) and (
+            key not in wanted or wanted[key].most < each.most
+        ):
+            wanted[key] = each
+    # What a corpus teaches is remembered for a while: searches that share one come together.
+    order = sorted(wanted.items(), key=lambda each: (each[1].paths, each[1].at, each[1].seed))
+    for (key, each), found in zip(order, _as_they_come([each for _, each in order], processes), strict=True):
+        kept[key] = each.most, found
+        if keep is not None:
+            with keep.open("ab") as file:
+                file.write(msgspec.json.encode((key, each.most, found)) + b"\n")
+    return [replace(kept[_key(each)][1], seed=told_.seed) for each, told_ in zip(plain, asked, strict=True)]
+
+
+def _as_they_come(asked: Sequence[Asked], processes: int) -> Iterator[Search]:
+    if processes < 2:
+        yield from map(searched, asked)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        yield from pool.map(searched, asked, chunksize=1)
+
+
+def _plain(asked: Asked) -> Asked:
+    """The same without what its advisor does not look at."""
+    if asked.contender.name != "tradewind":
+        asked = replace(asked, now=None, recurrences=10.0)
+    if not asked.contender.own:
+        asked = replace(asked, most=max(asked.most, FIXED))
+    elif asked.contender.name not in ENDLESS:
+        asked = replace(asked, most=0)
+    return replace(asked, seed=0) if asked.contender.name in UNTAUGHT else asked
+
+
+def _key(asked: Asked) -> str:
+    """What the search depends on, but how far it goes."""
+    contender = asked.contender
+    told_ = [
+        _digest(asked.paths), worlds(asked.paths)[asked.at].name, contender.name, dict(contender.options),
+        contender.corpus, asked.seed, asked.share, asked.now, asked.recurrences, asked.time_limit,
+    ]  # fmt: skip
+    return msgspec.json.encode(told_, order="deterministic").decode()
+
+
+@functools.cache
+def _digest(paths: tuple[Path, ...]) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
 
 def _chosen(view: AdvisingView, advising: Advisor) -> int | None:
@@ -244,14 +378,6 @@ def bootstrapped(
     return float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975))
 
 
-def all_of(work: Callable[[Any], Any], jobs: Sequence[Any], processes: int) -> list[Any]:
-    """`work` of each, in this order."""
-    if processes < 2:
-        return [work(each) for each in jobs]
-    with ProcessPoolExecutor(processes) as pool:
-        return list(pool.map(work, jobs, chunksize=1))
-
-
 def options_of(doc: str | None, seeds: int = 20) -> argparse.Namespace:
     """What every one of these benchmarks is told."""
     made_ = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -265,6 +391,8 @@ def options_of(doc: str | None, seeds: int = 20) -> argparse.Namespace:
     made_.add_argument("--jobs", type=int, default=2, help="processes")
     made_.add_argument("--corpus-share", type=float, default=0.75, help="of the other programs' workloads")
     made_.add_argument("--only", nargs="*", default=[], help="contenders, by label or advisor")
+    made_.add_argument("--without", nargs="*", default=[], help="labels of contenders to leave out")
+    made_.add_argument("--keep", type=Path, help="a file of searches to add to, and not to make again")
     given = made_.parse_args()
     given.seeds = min(given.seeds, 2) if given.quick else given.seeds
     return given

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from tradewind.advice.configuration.interface import AdvisingView, Advisor, Prediction
 from tradewind.advice.configuration.objective import COST
+from tradewind.market.measured_runs import STOPPED
 
 SURE = 0.9
 """Probability of coming to its end in time, below which a recommendation says so."""
@@ -86,13 +87,18 @@ def _told(view: AdvisingView, prediction: Prediction, chosen: int) -> Recommenda
 
 
 def _now(view: AdvisingView, prediction: Prediction) -> float | None:
-    """What the user pays or waits now, measured if it was; None where it is unknown or does not work."""
+    """What the user pays or waits now: measured, or believed if its run was ended early or never made.
+
+    None where it is unknown or does not work.
+    """
     if view.current is None:
         return None
     runs = [run for run in view.runs if run.configuration == view.current]
     if met := [view.objective.value(run) for run in runs if view.objective.met(run)]:
         return float(np.mean(met))
-    return None if runs else math.exp(float(prediction.logs[view.current]))
+    if any(run.status != STOPPED for run in runs):
+        return None
+    return math.exp(float(prediction.logs[view.current]))
 
 
 def _warnings(
@@ -108,10 +114,13 @@ def _warnings(
         found.append(
             f"It is expected to take {prediction.seconds[chosen]:.0f} s, of {deadline:.0f} s allowed."
         )
-    if view.current is not None and view.current not in view.probed and chosen != view.current:
-        found.append(
-            f"{view.space[view.current].name}, which runs now, was not tried: the saving is predicted."
-        )
+    if view.current is not None and chosen != view.current:
+        now = view.space[view.current].name
+        ends = {run.status for run in view.runs if run.configuration == view.current}
+        if not ends:
+            found.append(f"{now}, which runs now, was not tried: the saving is predicted.")
+        elif ends == {STOPPED}:
+            found.append(f"{now}, which runs now, was ended early as no better: the saving is predicted.")
     if saving is not None and saving < 0:
         what = "dearer" if view.objective.minimize == COST else "slower"
         found.append(f"It is {what} than what runs now, which does not do what is asked.")

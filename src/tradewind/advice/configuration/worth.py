@@ -41,9 +41,10 @@ def two_steps(
     """(m,) worth of probing each of `rows` (m,) and then, if it pays, the best other, in shares of the best.
 
     Gains of the next probe are (n,) `gain`; means and variances (n,) of the logarithms, and their
-    covariances `across` (m, n), tell what is believed after it. `open_` may be tried, `feasible` (n,) is how
-    likely they work. Each probe's gain counts once for itself and once for each of `recurrences`; its price
-    is the best so far.
+    covariances `across` (m, n), tell what is believed after it. That is of a normal distribution: what it has
+    others gain after the probe counts by the share of what it has them gain before that `gain` bears out.
+    `open_` may be tried, `feasible` (n,) is how likely they work. Each probe's gain counts once for itself
+    and once for each of `recurrences`; its price is the best so far.
     """
     n = len(logs)
 
@@ -64,13 +65,14 @@ def two_steps(
         now[number] = -1.0
         after_failure[at] = max(float(now.max()), 0.0) if n > 1 else 0.0
         now[number] = kept
+    borne_out = np.minimum(gain / np.maximum(gains(logs, np.sqrt(variances), best), 1e-12), 1.0)
     later = np.zeros(len(rows))
     for node, share in zip(_NODES, _SHARES, strict=True):
         seen = logs[rows] + node * np.sqrt(total)
         means = logs + across * (node / np.sqrt(total))[:, None]
         bar = np.minimum(seen, best)[:, None]
         # Gains are shares of the best so far, which this probe may have bettered.
-        found = worth(gains(means, np.sqrt(left), bar), others).max(axis=1)
+        found = worth(gains(means, np.sqrt(left), bar) * borne_out, others).max(axis=1)
         later += share * np.exp(bar[:, 0] - best) * np.maximum(found, 0.0)
     works = feasible[rows]
     return np.asarray(first + works * later + (1 - works) * after_failure)

@@ -9,6 +9,7 @@ gain, over all the runs to come, nor that of a probe after it covers what the pr
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from msgspec import Struct
@@ -19,16 +20,17 @@ from tradewind.advice.configuration.affordable import affordable
 from tradewind.advice.configuration.corpus_table import log_seconds, outcomes, safe_columns, telling_columns
 from tradewind.advice.configuration.interface import AdvisingView, Array, Prediction, Probe, Stop
 from tradewind.advice.configuration.objective import COST
+from tradewind.advice.configuration.space import ConfigurationSpace
 from tradewind.advice.configuration.worth import gains, money, two_steps
 from tradewind.errors import Misuse
-from tradewind.estimates.completion import feasibility
+from tradewind.estimates.completion import Feasibility, feasibility
 from tradewind.estimates.workload_posterior import WorkloadPosterior, conditioned
 from tradewind.estimates.workload_prior import workload_prior
 from tradewind.market.measured_runs import FAILED, STOPPED, TIMED_OUT
 
 _NEAR = 0.01
 """Share of the greatest worth, within which the seed chooses."""
-_HOPELESS = 0.05
+_HOPELESS = 0.2
 """Probability of being the better one, below which what runs now is not worth a probe."""
 _SEEN_TO_WORK = 0.95
 """Probability that what came to its end once does so again, at least."""
@@ -113,8 +115,6 @@ class Tradewind(Struct, frozen=True):
             limits = np.full(len(view.space), view.objective.value(view.best))
             if view.objective.minimize == COST:
                 limits = limits * 3600 / view.space.per_hour
-        if view.current is not None:
-            limits[view.current] = math.inf  # what it costs is to be compared with
         return np.asarray(np.minimum(limits, view.objective.deadline or math.inf))
 
 
@@ -142,7 +142,7 @@ class _Belief(Struct, frozen=True):
             np.log([run.seconds for run in early]),
         )
         told = [run for run in view.runs if run.whole or run.status == FAILED]
-        feasible = feasibility(*safe_columns(space), outcomes(space, view.corpus)).given(
+        feasible = _learned_feasibility(space, outcomes(space, view.corpus).tobytes()).given(
             np.array([run.configuration for run in told], np.int64),
             np.array([run.whole for run in told], np.bool_),
         )
@@ -175,6 +175,12 @@ class _Belief(Struct, frozen=True):
         course = self.course
         above = (bar - self.shift[number] - course.means[:, number]) / np.sqrt(course.variances[:, number])
         return float(course.weights @ ndtr(above))
+
+
+@lru_cache(maxsize=64)
+def _learned_feasibility(space: ConfigurationSpace, outcomes: bytes) -> Feasibility:
+    """What other workloads' outcomes (W, n) teach; it is the same for every probe of a search."""
+    return feasibility(*safe_columns(space), np.frombuffer(outcomes).reshape(-1, len(space)))
 
 
 def _limit(view: AdvisingView) -> float:
