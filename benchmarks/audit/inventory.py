@@ -57,7 +57,7 @@ Found = set[tuple[str, str, str]]
 def take(tree: str, out: str) -> None:
     """Our side, in a process of its own."""
     began = time.perf_counter()
-    with open_files(tree) as image:
+    with open_files(tree, attributes=False) as image:
         opened = time.perf_counter()
         inventory = take_inventory(image.files)
         taken = time.perf_counter()

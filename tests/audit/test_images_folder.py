@@ -39,6 +39,8 @@ def test_everything_below_a_directory_is_told_as_it_is(
         assert tree.entries["usr/bin/demo"].mode == 0o755 and tree.entries["usr/bin/demo"].modified == MOMENT
         assert tree.names == {1: ("usr/share/demo/one", "usr/share/demo/two")}
         assert tree.entries["srv/notes.txt"].attributes == (("user.note", b"kept"),)
+        with Folder(root, attributes=False) as looked:
+            assert looked.tree.entries["srv/notes.txt"].attributes == ()
         assert tree.bytes == sum(
             {
                 p.stat().st_ino: p.stat().st_size

@@ -6,7 +6,7 @@ import pytest
 from tradewind.cli import spec_options, terminal
 from tradewind.cli.spec_options import FIELDS, spec_given, tell_end
 from tradewind.errors import Misuse
-from tradewind.session.spec import schema
+from tradewind.session.spec_documents import schema
 from tradewind.session.stretch import Trained
 
 

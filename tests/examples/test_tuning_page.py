@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tradewind.session.spec import schema
+from tradewind.session.spec_documents import schema
 from tradewind.session.tune import MACHINES
 from tradewind.session.tune_spec import make_tune_spec
 from tradewind.tuning.rules import SEARCHERS, STOPPERS

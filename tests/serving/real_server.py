@@ -160,7 +160,7 @@ class Beside:
     """
 
     def __init__(
-        self, address: str, model: str = "linear", within: float = 2.0, pause: float = 0.005
+        self, address: str, model: str = "linear", within: float = 15.0, pause: float = 0.005
     ) -> None:
         self._address, self._model, self._within, self._pause = address, model, within, pause
         self._stop = threading.Event()

@@ -7,7 +7,7 @@ import pytest
 
 from tradewind.errors import Misuse
 from tradewind.session.audit.spec import AuditSpec, audit_schema, make_audit_spec, read_audit_spec
-from tradewind.session.spec import schema
+from tradewind.session.spec_documents import schema
 
 WHOLE = """
 image = "image.oci@v2"

@@ -9,7 +9,8 @@ import pytest
 from tradewind.errors import Misuse
 from tradewind.session import spec as specs
 from tradewind.session.data_spec import DataSpec, SplitSpec
-from tradewind.session.spec import make_spec, override, read_spec
+from tradewind.session.spec import make_spec, read_spec
+from tradewind.session.spec_documents import override
 
 WHOLE = """
 learner = "LinearLearner"

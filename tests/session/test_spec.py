@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tradewind import clock
 from tradewind.errors import Misuse
 from tradewind.session import spec as specs
-from tradewind.session.spec import TrainSpec, make_spec, override, read_spec
+from tradewind.session.spec import TrainSpec, make_spec, read_spec
+from tradewind.session.spec_documents import override
 from tradewind.training.job import Learner
 
 SMALL = {"learner": "LinearLearner", "data": "adult.libsvm"}
@@ -178,12 +179,6 @@ def test_files_that_cannot_be_read(tmp_path):
         with pytest.raises(Misuse) as told:
             read_spec(path)
         assert told.value.source == str(path)
-
-
-@pytest.mark.parametrize("text", ["", "=3", "epochs", " =x"])
-def test_an_override_that_sets_nothing(text):
-    with pytest.raises(Misuse):
-        override(text)
 
 
 def test_stored_bytes_read_back_and_differ_with_the_spec(file):

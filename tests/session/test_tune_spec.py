@@ -8,7 +8,8 @@ import pytest
 from small_specs import spec_of, write_files
 
 from tradewind.errors import Misuse
-from tradewind.session.spec import make_spec, schema
+from tradewind.session.spec import make_spec
+from tradewind.session.spec_documents import schema
 from tradewind.session.tune_spec import RuleSpec, TuneSpec, learner_arguments, make_tune_spec, read_tune_spec
 
 DOCUMENT = {

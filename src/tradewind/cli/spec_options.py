@@ -14,7 +14,8 @@ from tradewind.session import durations
 from tradewind.session.assembly import policy_of
 from tradewind.session.report.page import dollars
 from tradewind.session.report.reading import JOURNAL, report_data
-from tradewind.session.spec import TrainSpec, override, read_spec
+from tradewind.session.spec import TrainSpec, read_spec
+from tradewind.session.spec_documents import override
 from tradewind.session.stretch import Trained
 
 F = TypeVar("F", bound=Callable[..., Any])

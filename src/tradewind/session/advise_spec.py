@@ -18,7 +18,7 @@ from tradewind.advice.configuration.advisors import advisor
 from tradewind.advice.configuration.objective import Objective
 from tradewind.errors import Misuse
 from tradewind.session import durations
-from tradewind.session.spec import check, plain, read_document, schema
+from tradewind.session.spec_documents import check, plain, read_document, schema
 
 DEFAULT = "tradewind"
 """The advisor that is asked where none is named."""

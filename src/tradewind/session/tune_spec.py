@@ -16,16 +16,8 @@ from msgspec import Struct
 from tradewind.errors import Misuse
 from tradewind.session import durations
 from tradewind.session.learner_space import JOB, check_space
-from tradewind.session.spec import (
-    ProviderSpec,
-    TrainSpec,
-    WorkersSpec,
-    check,
-    make_spec,
-    plain,
-    read_document,
-    schema,
-)
+from tradewind.session.spec import ProviderSpec, TrainSpec, WorkersSpec, make_spec
+from tradewind.session.spec_documents import check, plain, read_document, schema
 from tradewind.tuning.space import Space
 
 _RULES = ("search", "stop", "machines")

@@ -44,9 +44,14 @@ _NO_ATTRIBUTES = (errno.ENOTSUP, errno.ENODATA, errno.ENOENT, errno.EPERM, errno
 
 
 class Folder:
-    """The files below a directory. It is walked when this is made; Misuse if there is no such directory."""
+    """The files below a directory. It is walked when this is made; Misuse if there is no such directory.
 
-    def __init__(self, path: str | os.PathLike[str], *, one_device: bool = True) -> None:
+    Half of that goes into extended attributes: who only looks at an image leaves them out.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, one_device: bool = True, attributes: bool = True
+    ) -> None:
         self.path = Path(path)
         self._held = ExitStack()
         try:
@@ -57,7 +62,7 @@ class Folder:
             ) from None
         notes: list[str] = []
         try:
-            self.tree = Tree(_shared(_walked(self._root, one_device, notes)))
+            self.tree = Tree(_shared(_walked(self._root, one_device, attributes, notes)))
         except BaseException:
             self.close()
             raise
@@ -124,11 +129,13 @@ def _open_quietly(root: int, path: str, flags: int) -> int:
         return open_beneath(root, path, flags)
 
 
-def _walked(root: int, one_device: bool, notes: list[str]) -> list[tuple[Entry, tuple[int, int] | None]]:
+def _walked(
+    root: int, one_device: bool, attributes: bool, notes: list[str]
+) -> list[tuple[Entry, tuple[int, int] | None]]:
     """Everything below `root`, and what tells a file of several names from others."""
     found: list[tuple[Entry, tuple[int, int] | None]] = []
     device = os.fstat(root).st_dev
-    attributes_of = _attributes if os.path.exists(f"/proc/self/fd/{root}") else _none
+    attributes_of = _attributes if attributes and os.path.exists(f"/proc/self/fd/{root}") else _none
     waiting = [""]
     while waiting:
         directory = waiting.pop()
@@ -154,9 +161,9 @@ def _walked(root: int, one_device: bool, notes: list[str]) -> list[tuple[Entry, 
                         continue
                     mode = info.st_mode
                     kind = _KINDS.get(stat.S_IFMT(mode), "device")
-                    attributes: tuple[tuple[str, bytes], ...] = ()
+                    extended: tuple[tuple[str, bytes], ...] = ()
                     if kind in ("file", "directory"):
-                        attributes = attributes_of(here, name)
+                        extended = attributes_of(here, name)
                     elif kind == "device":
                         letter = "c" if stat.S_ISCHR(mode) else "b"
                         target = f"{letter} {os.major(info.st_rdev)}:{os.minor(info.st_rdev)}"
@@ -174,7 +181,7 @@ def _walked(root: int, one_device: bool, notes: list[str]) -> list[tuple[Entry, 
                         target,
                         0,
                         0,
-                        attributes,
+                        extended,
                     )
                     found.append(
                         (entry, (info.st_dev, info.st_ino) if is_file and info.st_nlink > 1 else None)

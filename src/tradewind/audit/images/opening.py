@@ -123,13 +123,15 @@ def open_files(
     limits: Limits | None = None,
     scratch: str | os.PathLike[str] | None = None,
     one_device: bool = True,
+    attributes: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Image]:
     """The image or directory at `path`, until the context is left.
 
     Where several images are in one container, `reference` chooses, or `path@reference`: a tag, a digest, or a
     platform such as `linux/arm64`. Packed layers unfold into `scratch`, else where temporary files go;
-    `progress` is told of the bytes read, as they are. Misuse, naming file and place, for whatever is damaged,
+    `progress` is told of the bytes read, as they are. Of a directory's files `attributes` says whether the
+    extended ones are read. Misuse, naming file and place, for whatever is damaged,
     unsafe, more than `limits` allow, or not to be told apart.
     """
     where = Path(path)
@@ -137,7 +139,7 @@ def open_files(
         where, reference = _split(os.fspath(path))
     opening = _Opening(str(where), limits or Limits(), Path(scratch) if scratch else None, progress)
     with opening.made:
-        yield opening.opened(where, reference, one_device)
+        yield opening.opened(where, reference, one_device, attributes)
 
 
 def _split(path: str) -> tuple[Path, str]:
@@ -160,9 +162,9 @@ class _Opening:
         self._unfolding = Unfolding(self._spent, scratch, progress)
         self.made.callback(self._unfolding.close)
 
-    def opened(self, path: Path, reference: str, one_device: bool) -> Image:
+    def opened(self, path: Path, reference: str, one_device: bool, attributes: bool) -> Image:
         if path.is_dir():
-            folder = self.made.enter_context(Folder(path, one_device=one_device))
+            folder = self.made.enter_context(Folder(path, one_device=one_device, attributes=attributes))
             if is_layout(folder):
                 return self._image("OCI layout", folder, reference)
             if is_docker_archive(folder):

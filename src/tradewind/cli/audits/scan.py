@@ -34,7 +34,7 @@ def command(*, image: str, sbom: str | None, to: Path | None, gpu: bool, most: i
     """
     with (
         terminal.counting("bytes read", silent=as_json) as read,
-        open_subject(image, told=options.adding(read)) as subject,
+        open_subject(image, told=options.adding(read), attributes=False) as subject,
     ):
         inventory = subject.inventory
         if sbom is not None:

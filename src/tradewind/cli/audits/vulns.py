@@ -56,7 +56,7 @@ def command(
     present-loaded or unknown. A package that no fresh source speaks of is unknown, never clean.
     """
     limit = threshold(fail_on) if fail_on else None
-    with open_subject(image, options.existing(profile)) as subject:
+    with open_subject(image, options.existing(profile), attributes=False) as subject:
         found = vulnerable(
             subject, folder=advisories, files=files, complete=complete, changelogs=changelogs, most_days=fresh
         )

@@ -18,7 +18,7 @@ from tradewind.audit.slimming.policy import Policy
 from tradewind.audit.tracing.workload import Input, Workload
 from tradewind.audit.verification.comparing import Bounds
 from tradewind.errors import Misuse
-from tradewind.session.spec import check, read_document, schema
+from tradewind.session.spec_documents import check, read_document, schema
 
 DEFAULT_BACKEND = "auto"
 

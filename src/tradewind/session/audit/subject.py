@@ -83,18 +83,22 @@ class Subject:
 
 @contextmanager
 def open_subject(
-    image: str, profile: Path | None = None, told: Callable[[int], None] | None = None
+    image: str,
+    profile: Path | None = None,
+    told: Callable[[int], None] | None = None,
+    *,
+    attributes: bool = True,
 ) -> Iterator[Subject]:
     """The image at a path, with the profile in a folder; `told` hears of bytes that were read.
 
-    Without an image the profile's own is opened. That the profile is of this tree is found when its runs are
-    asked for.
+    Without an image the profile's own is opened. `attributes` is as `open_files` has it. That the profile is of
+    this tree is found when its runs are asked for.
     """
     kept = open_profile(profile) if profile is not None else None
     where = image or (kept.about.image if kept else "")
     if not where:
         raise Misuse("there is nothing to audit", field="IMAGE", fix="Name a directory or an image.")
-    with open_files(where, progress=told) as opened:
+    with open_files(where, attributes=attributes, progress=told) as opened:
         yield Subject(opened, kept)
 
 

@@ -29,7 +29,7 @@ def audit_deployable(model: Path, asked: AuditTable) -> AuditedStep:
     Nothing is imported or loaded from either.
     """
     scans = scan_folder(model)
-    with open_subject(asked.environment or sysconfig.get_path("purelib")) as subject:
+    with open_subject(asked.environment or sysconfig.get_path("purelib"), attributes=False) as subject:
         packages = len(subject.inventory.packages)
         found = vulnerable(subject, folder=Path(asked.advisories) if asked.advisories else None)
     blocked = [_told(scan) for scan in scans if scan.verdict == "blocked"]

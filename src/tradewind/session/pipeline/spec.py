@@ -15,7 +15,8 @@ from tradewind.audit.vulnerabilities.gate import threshold
 from tradewind.errors import Misuse
 from tradewind.serving.objective import objective
 from tradewind.session.assembly import policy_of
-from tradewind.session.spec import STEPS, TrainSpec, check, make_spec, plain, read_document, schema
+from tradewind.session.spec import STEPS, TrainSpec, make_spec
+from tradewind.session.spec_documents import check, plain, read_document, schema
 from tradewind.session.tune_spec import TuneSpec, make_tune_spec
 
 _TABLES = ("audit", "serve")
