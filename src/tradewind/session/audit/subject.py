@@ -91,8 +91,8 @@ def open_subject(
 ) -> Iterator[Subject]:
     """The image at a path, with the profile in a folder; `told` hears of bytes that were read.
 
-    Without an image the profile's own is opened. `attributes` is as `open_files` has it. That the profile is of
-    this tree is found when its runs are asked for.
+    Without an image the profile's own is opened. `attributes` is as `open_files` has it. That the profile
+    is of this tree is found when its runs are asked for.
     """
     kept = open_profile(profile) if profile is not None else None
     where = image or (kept.about.image if kept else "")
