@@ -14,14 +14,16 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	touch $@
 
 # What reckons with the time that real processes take has the machine to itself; the rest shares it, a file at
-# a time.
+# a time, what takes longest first.
 ALONE := $(addprefix tests/,journeys providers runtimes)
-TOGETHER := $(filter-out $(ALONE),$(patsubst %/,%,$(wildcard tests/*/)) $(wildcard tests/test_*.py))
+SHARING := tests/journeys/test_audited_image.py $(wildcard tests/runtimes/test_functions_*.py)
+TOGETHER := $(SHARING) $(filter-out $(ALONE),$(patsubst %/,%,$(wildcard tests/*/)) $(wildcard tests/test_*.py))
 
 test: setup
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TOGETHER) \
-	    $(PYTEST_ARGS) $(if $(REPORTS),--junitxml=$(REPORTS)/together.xml)
-	$(BIN)/python -m pytest $(ALONE) $(PYTEST_ARGS) $(if $(REPORTS),--junitxml=$(REPORTS)/alone.xml)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	    $(TOGETHER) $(PYTEST_ARGS) $(if $(REPORTS),--junitxml=$(REPORTS)/together.xml)
+	$(BIN)/python -m pytest $(ALONE) $(addprefix --ignore=,$(SHARING)) $(PYTEST_ARGS) \
+	    $(if $(REPORTS),--junitxml=$(REPORTS)/alone.xml)
 
 demo: setup
 	$(BIN)/tradewind demo

@@ -261,8 +261,10 @@ def test_more_time_and_fewer_limits_never_cost_more() -> None:
     assert costs[-1] < 0.5 * costs[0]
 
 
-@pytest.mark.parametrize("policy", [CheapestSpot(), OnDemand(), CheapestSpot(move_when=0.1)])
-def test_no_run_on_the_shipped_prices_is_cheaper(policy) -> None:
+@pytest.mark.parametrize(
+    ("policy", "day"), [(CheapestSpot(), 3), (OnDemand(), 30), (CheapestSpot(move_when=0.1), 60)]
+)
+def test_no_run_on_the_shipped_prices_is_cheaper(policy, day) -> None:
     """Billed by the second, at prices that move, in four regions: whole runs through the controller."""
     recorded = history("aws-2020", types=("p2.xlarge", "p3.2xlarge"), zones=("us-east-1",))
     market = RecordedMarket(recorded, aws_catalog(), boot=60.0, on_demand=("us-east-1",))
@@ -271,15 +273,14 @@ def test_no_run_on_the_shipped_prices_is_cheaper(policy) -> None:
         state=Demand(resources=Resources(vcpus=2, memory_gib=8)),
     )
     most = 8 * 8.0
-    for day in (3, 30, 60):
-        start = recorded.start + 86_400.0 * day
-        work = ModelledWork(most * 3600.0 * 5, 1.0, startup=120.0, clock_seconds=0.0)
-        result = trial(market, goal, policy, work, start)
-        job = progress_of(most * 3600.0 * 5, 120.0)
-        free = cheapest_possible(market, goal, job, start, horizon=result.seconds + 60)
-        paid = cheapest_possible(market, goal, job, start, refunds=False, horizon=result.seconds + 60)
-        assert 0 < free.cost <= paid.cost <= result.cost
-        assert free.attained <= paid.attained <= 1.03 * paid.cost
+    start = recorded.start + 86_400.0 * day
+    work = ModelledWork(most * 3600.0 * 5, 1.0, startup=120.0, clock_seconds=0.0)
+    result = trial(market, goal, policy, work, start)
+    job = progress_of(most * 3600.0 * 5, 120.0)
+    free = cheapest_possible(market, goal, job, start, horizon=result.seconds + 60)
+    paid = cheapest_possible(market, goal, job, start, refunds=False, horizon=result.seconds + 60)
+    assert 0 < free.cost <= paid.cost <= result.cost
+    assert free.attained <= paid.attained <= 1.03 * paid.cost
 
 
 def test_the_bound_on_the_prices_of_2015_is_near_what_hindsight_gets(bench_data) -> None:
