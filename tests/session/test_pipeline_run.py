@@ -13,9 +13,12 @@ from small_pipelines import SERVE, TUNE, write_pipeline
 from tradewind.data.runs import RunIndex
 from tradewind.errors import Misuse, Unaffordable
 from tradewind.session.audit.exclusive import alone_in
+from tradewind.session.pipeline import run as module
 from tradewind.session.pipeline.record import read_record, write_record
 from tradewind.session.pipeline.run import run
 from tradewind.session.pipeline.spec import read_pipeline_spec
+from tradewind.session.tune import tune
+from tradewind.tuning.machines.controller import ASKED_TO_STOP
 
 
 def test_searched_trained_and_audited_once(tmp_path) -> None:
@@ -73,6 +76,26 @@ def test_training_is_kept_its_share_of_the_money(tmp_path) -> None:
     with pytest.raises(Unaffordable, match="search with"):
         run(path, changes=changes)
     assert not RunIndex(tmp_path / "runs").list()
+
+
+@pytest.mark.parametrize("reason", ["the budget of 0.1000 USD is spent", "its time is over"])
+def test_a_search_whose_money_or_time_is_over_trains_the_best_so_far(tmp_path, monkeypatch, reason) -> None:
+    monkeypatch.setattr(module, "tune", lambda *given, **more: replace(
+        tune(*given, **more), outcome="paused", reason=reason
+    ))  # fmt: skip
+    found = run(write_pipeline(tmp_path, TUNE))
+    assert found.outcome == "done" and found.record.tuned is not None and found.record.trained is not None
+
+
+def test_a_search_that_was_stopped_is_gone_on_with(tmp_path, monkeypatch) -> None:
+    path = write_pipeline(tmp_path, TUNE)
+    with monkeypatch.context() as stopped:
+        stopped.setattr(module, "tune", lambda *given, **more: replace(
+            tune(*given, **more), outcome="paused", reason=ASKED_TO_STOP
+        ))  # fmt: skip
+        found = run(path)
+    assert found.outcome == "paused" and found.record.tuned is None and found.record.trained is None
+    assert run(path).outcome == "done"
 
 
 def test_two_at_once_are_refused(tmp_path) -> None:

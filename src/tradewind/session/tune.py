@@ -204,7 +204,7 @@ class _Tuning:
             if not study.finished:  # else no trial was completed, which the result tells
                 raise
         except KeyboardInterrupt:
-            reason = "it was asked to stop"
+            reason = controller.ASKED_TO_STOP
         return controller.Result(
             done=study.finished, reason=reason, started=clock.wall(), seconds=elapsed(), cost=0.0, leases=0,
             revocations=0, failures=0, moves=0,

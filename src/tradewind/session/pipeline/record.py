@@ -20,9 +20,9 @@ class TunedStep(Struct, frozen=True):
     directory: str
     trials: int
     cost: float
-    """US dollars, of all attempts."""
+    """US dollars that all its trials have cost, whatever attempt they were in."""
     seconds: float
-    """Of the market's time."""
+    """Of the market's time, without attempts that were killed."""
     fields: dict[str, Any]
     """The best setting, as dotted fields of the spec."""
 
@@ -77,7 +77,9 @@ class PipelineRecord(Struct, frozen=True, kw_only=True):
     began: float
     """The wall's moment."""
     spent: float = 0.0
-    """US dollars of attempts at the search that did not finish."""
+    """US dollars of a search that is paused."""
+    searched: float = 0.0
+    """Seconds of the market's time of it."""
     tuned: TunedStep | None = None
     trained: TrainedStep | None = None
     audited: AuditedStep | None = None

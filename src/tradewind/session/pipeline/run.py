@@ -15,7 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tradewind import clock
-from tradewind.data.runs import CRASHED, DONE, PAUSED, RunIndex
+from tradewind.data.runs import CRASHED, DONE, PAUSED, RUNNING, RunIndex
+from tradewind.data.trial_store import TrialStore
 from tradewind.errors import Permanent, Unaffordable
 from tradewind.serving.objective import objective
 from tradewind.serving.server.engine import Options
@@ -40,6 +41,7 @@ from tradewind.session.spec import TrainSpec, spec_bytes
 from tradewind.session.stretch import Observer, Trained
 from tradewind.session.train import estimate, resume, train
 from tradewind.session.tune import tune
+from tradewind.tuning.machines.controller import ASKED_TO_STOP
 
 TOKEN = "TRADEWIND_TOKEN"
 """The variable of the environment that holds what callers must show beyond loopback."""
@@ -147,16 +149,20 @@ class _Pipeline:
         asked = replace(self.spec.tune, name=f"{self.spec.train.name}-study", **self._kept_back())
         with self.watching("tune") as observer:
             found = tune(asked, console=observer)
-        if found.outcome != DONE:
-            spent = self.record.spent + found.cost
-            self.record = write_record(self.spec.home, replace(self.record, spent=spent))
+        with TrialStore(found.store) as store:
+            cost = sum(each.dollars for each in store.trials(found.name).all())
+        seconds = self.record.searched + found.seconds
+        if found.outcome != DONE and found.reason == ASKED_TO_STOP:
+            paused = replace(self.record, spent=cost, searched=seconds)
+            self.record = write_record(self.spec.home, paused)
             return False
+        # A search whose money or time is over has searched: the best so far is trained.
         if found.best is None:
             raise Permanent(
                 f"{found.directory}: no trial was completed, so there is no setting to train with"
             )
-        tuned = TunedStep(found.directory, found.trials, found.cost, found.seconds, found.fields)
-        self._keep("tune", tuned=tuned)
+        tuned = TunedStep(found.directory, found.trials, cost, seconds, found.fields)
+        self._keep("tune", tuned=tuned, spent=0.0, searched=0.0)
         return True
 
     def _kept_back(self) -> dict[str, float]:
@@ -167,7 +173,7 @@ class _Pipeline:
         told = estimate(train)
         limits = {}
         if train.budget is not None:
-            limits["budget"] = train.budget - self.record.spent - told.cost.high
+            limits["budget"] = train.budget - told.cost.high
         if train.deadline is not None:
             limits["deadline"] = train.deadline - told.seconds.high
         for field, left in limits.items():
@@ -199,7 +205,7 @@ class _Pipeline:
             return self.spec.train
         spec = self.spec.training(tuned.fields)
         if spec.budget is not None:
-            spec = replace(spec, budget=spec.budget - tuned.cost - self.record.spent)
+            spec = replace(spec, budget=spec.budget - tuned.cost)
         if spec.deadline is not None:
             spec = replace(spec, deadline=spec.deadline - tuned.seconds)
         return spec
@@ -217,7 +223,7 @@ class _Pipeline:
                     cost_on_demand=each.cost_on_demand or 0.0, seconds=each.seconds or 0.0, revocations=0,
                     estimate=None, quality=each.quality, metric=each.metric,
                 )  # fmt: skip
-            if each.state in (PAUSED, CRASHED):
+            if each.state in (PAUSED, CRASHED, RUNNING):  # one that another process drives is refused
                 return resume(each.directory, console=observer)
         return None
 

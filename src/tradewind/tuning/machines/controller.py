@@ -41,6 +41,8 @@ from tradewind.tuning.machines.work import Change, Stranded, Timed, TrialWork
 from tradewind.tuning.study import Study
 from tradewind.tuning.trial import COMPLETED, FAILED
 
+ASKED_TO_STOP = "it was asked to stop"
+"""Why a search is paused that somebody stopped, and that is to be gone on with."""
 PATIENCE = 10
 """Leases that fail one after another, without any step between, until the study is given up."""
 _SAMPLE_EVERY = 60.0
@@ -191,7 +193,7 @@ class _World:
         spent = float(await self._provider.owed())
         self._sample(now, spent)
         if self._stop is not None and self._stop.is_set():
-            self.reason = "it was asked to stop"
+            self.reason = ASKED_TO_STOP
         elif self._goal.budget is not None and spent >= self._goal.budget:
             self.reason = f"the budget of {self._goal.budget:.4f} USD is spent"
         elif self._goal.deadline is not None and now >= self._goal.deadline:
